@@ -1,0 +1,49 @@
+"""What every test starts from: the handler's module, a free port, a copy of the project to run scripts in."""
+
+import importlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "src"))
+
+
+@pytest.fixture(scope="session")
+def handler():
+    """lambda.handler, loaded by name as Lambda does it: `import lambda` is a syntax error."""
+    return importlib.import_module("lambda").handler
+
+
+@pytest.fixture
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture
+def project(tmp_path):
+    """The files that git knows, in an empty directory, with the tools that ./install.sh put into .venv."""
+    copy = tmp_path / "my-app"
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"], cwd=ROOT, capture_output=True, check=True
+    )
+    for name in filter(None, listed.stdout.decode().split("\0")):
+        target = copy / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, target)
+    (copy / ".venv").symlink_to(ROOT / ".venv")
+    return copy
+
+
+@pytest.fixture(scope="session")
+def new_machine(tmp_path_factory):
+    """The environment of a new user: an empty home, no AWS variable, nothing but the usual programs."""
+    kept = {name: os.environ[name] for name in ("PATH", "LANG", "SSL_CERT_FILE", "UV_CACHE_DIR") if name in os.environ}
+    return {**kept, "HOME": str(tmp_path_factory.mktemp("home")), "AWS_EC2_METADATA_DISABLED": "true"}
