@@ -1,0 +1,68 @@
+"""What `sam build` made: nothing needless in it, and nothing that Lambda cannot take.
+
+Usage: python -m local.artifact TEMPLATE, the built one
+
+https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+"""
+
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import yaml
+
+# Bytes, unzipped, of a function and its layers together: what AWS calls 250 MB.
+LIMIT = 250 * 1024 * 1024
+
+
+def tidy(directory):
+    """Removes bytecode, and the lock that uv leaves behind."""
+    for needless in [*directory.rglob("__pycache__"), *directory.rglob(".lock")]:
+        shutil.rmtree(needless) if needless.is_dir() else needless.unlink()
+
+
+def foreign(directory):
+    """The packages, by the names of their folders, that were compiled here and not for Lambda.
+
+    uv compiles a package that offers no wheel for Lambda's platform; only wheels that say so are for any Linux.
+    https://packaging.python.org/en/latest/specifications/platform-compatibility-tags/
+    """
+    for wheel in sorted(directory.rglob("*.dist-info/WHEEL")):
+        tags = re.findall(r"^Tag: \S+-(\S+)$", wheel.read_text(), re.MULTILINE)
+        if not any(tag == "any" or tag.startswith("manylinux") for tag in tags):
+            yield wheel.parent.name.removesuffix(".dist-info")
+
+
+def sizes(template):
+    """Yields (function, bytes of its code and its layers, unzipped) for each function of the built template."""
+    resources = yaml.safe_load(template.read_text())["Resources"]
+    built = {}
+    for name, resource in resources.items():
+        properties = resource.get("Properties", {})
+        code = properties.get("CodeUri") or properties.get("ContentUri")
+        if isinstance(code, str):
+            built[name] = sum(file.stat().st_size for file in (template.parent / code).rglob("*") if file.is_file())
+    for name, resource in resources.items():
+        if name in built and resource["Type"] == "AWS::Serverless::Function":
+            # A layer from elsewhere is an ARN, and its size is not known here.
+            layers = [layer.get("Ref") for layer in resource["Properties"].get("Layers", []) if isinstance(layer, dict)]
+            yield name, built[name] + sum(built.get(layer, 0) for layer in layers)
+
+
+def main(template):
+    tidy(template.parent)
+    for package in foreign(template.parent):
+        sys.exit(
+            f"deploy.sh: {package} has no wheel for Lambda's platform; name another version in src/requirements.txt"
+        )
+    for name, size in sizes(template):
+        if size > LIMIT:
+            sys.exit(
+                f"deploy.sh: {name} has {size / 1024**2:.0f} MB unzipped, more than the {LIMIT // 1024**2} MB that Lambda "
+                f"takes; see what is large: du -m .aws-sam/build/{name} | sort -n | tail"
+            )
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
