@@ -1,0 +1,47 @@
+"""./run.sh: `sam local` with the engine that this machine has.
+
+Usage: python -m local [--no-docker] [COMMAND] [option of sam local COMMAND]...
+COMMAND is start-api unless it is named; the folder with template.yaml is the current one.
+"""
+
+import os
+import sys
+
+COMMANDS = ("start-api", "start-lambda", "invoke", "generate-event", "execution", "callback")
+
+# An unfinished handler cannot touch a real account, nor an expired session stop the server.
+_DEVELOPER = ("AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL")
+
+
+def main(arguments):
+    processes = "--no-docker" in arguments
+    arguments = [argument for argument in arguments if argument != "--no-docker"]
+    command = arguments.pop(0) if arguments and arguments[0] in COMMANDS else "start-api"
+    os.environ["SAM_CLI_TELEMETRY"] = "0"
+    os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
+    os.environ["__SAM_CLI_APP_DIR"] = os.path.abspath(".aws-sam")
+    serves = command in ("start-api", "start-lambda", "invoke") and "--help" not in arguments
+    if serves:
+        # The template itself: SAM CLI would take what an earlier build has left in .aws-sam.
+        if not _given(arguments, "-t", "--template", "--template-file", "--hook-name"):
+            arguments += ["--template-file", "template.yaml"]
+        if not _given(arguments, "-n", "--env-vars") and os.path.exists("env.json"):
+            arguments += ["--env-vars", "env.json"]
+        if _given(arguments, "--profile"):
+            print("The function gets your real AWS credentials, since --profile asks for them.", file=sys.stderr)
+        else:
+            for name in _DEVELOPER:
+                os.environ.pop(name, None)
+
+    from local import sam
+
+    engine = sam.Processes if processes or not serves or not sam.container_engine() else sam.Context
+    sam.run([command, *arguments], engine)
+
+
+def _given(arguments, *options):
+    return any(argument.split("=")[0] in options for argument in arguments)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,267 @@
+"""Execution environments without containers: AWS's Runtime Interface Emulator and AWS's Python runtime client.
+
+An execution environment is a pair of processes. The emulator (its binary ships inside aws-sam-cli) takes an invoke
+over HTTP and hands it out through the Lambda Runtime API; the runtime client (awslambdaric) asks for it there, calls
+the handler and posts what it returns. The emulator serves one invoke at a time and panics when a second overlaps, so
+that here, as on Lambda, an environment has one request at a time and there are as many environments as requests.
+https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
+https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
+"""
+
+import contextlib
+import fcntl
+import http.client
+import json
+import os
+import queue
+import socket
+import subprocess
+import threading
+import time
+from dataclasses import dataclass
+from datetime import datetime, timezone
+
+from local.reaper import Reaper, end
+
+# A new account may run 10 at once, an old one 1,000; a laptop holds this many. What comes on top waits.
+LIMIT = 32
+
+# Lambda counts a synchronous invoke's payload against this, in both directions, in bytes.
+# https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+PAYLOAD_LIMIT = 6 * 1024 * 1024 + 100
+
+_START_S = 10
+_INVOKE = "/2015-03-31/functions/function/invocations"
+_OF_INIT = {"Runtime.ImportModuleError", "Runtime.UserCodeSyntaxError", "Runtime.HandlerNotFound"}
+
+
+class StillRunning(Exception):
+    """The function has not answered within the time that its caller waits; it goes on by itself."""
+
+
+@dataclass(frozen=True)
+class Function:
+    """What execution environments are made from; two that are equal may share warm ones."""
+
+    name: str
+    handler: str
+    python: str  # path of the interpreter
+    code: str  # path of the directory with the handler, Lambda's /var/task
+    path: tuple  # directories that are searched after it
+    variables: tuple  # of (name, value): the whole environment
+    timeout: int  # seconds
+    version: object = None  # changes with the files
+
+
+class Pool:
+    """Invokes functions in execution environments that it starts, keeps warm, and ends.
+
+    `emulator` is the path of the Runtime Interface Emulator, `output` a binary stream for what functions print.
+    Thread-safe. `close` must be called; should the process be killed before, the reaper ends what runs.
+    """
+
+    def __init__(self, emulator, output):
+        self._emulator = emulator
+        self._reaper = Reaper()
+        self._output = output
+        self._free = threading.Condition()
+        self._idle = {}
+        self._all = set()
+        self._count = 0
+        self._ended = queue.SimpleQueue()
+        threading.Thread(target=self._end, daemon=True).start()
+
+    def invoke(self, function, event, tenant=None, wait=None):
+        """What the function's answer to the event is (bytes, JSON); an error is an object as Lambda writes it.
+
+        `function` is called for the current Function, `event` is JSON in bytes, `wait` the seconds that the caller
+        waits. Environments are never shared between tenants. Raises StillRunning.
+        """
+        while True:
+            current = function()
+            environment = self._acquire(current, tenant)
+            fresh = environment.fresh
+            try:
+                answer, kept = environment.invoke(event, tenant, wait)
+            except TimeoutError:
+                threading.Thread(target=self._outlast, args=(environment,), daemon=True).start()
+                raise StillRunning from None
+            self._release(environment, kept)
+            # A save that met the import: the handler has not run, so the next environment may have the request.
+            if fresh and _kind(answer) in _OF_INIT and function() != current:
+                continue
+            return answer
+
+    def close(self):
+        with self._free:
+            environments, self._all = self._all, set()
+        for environment in environments:
+            environment.end()
+
+    def _acquire(self, function, tenant):
+        key = (function.name, tenant)
+        with self._free:
+            while True:
+                idle = self._idle.setdefault(key, [])
+                while idle:
+                    environment = idle.pop()
+                    if environment.function == function:
+                        return environment
+                    self._discard(environment)
+                if self._count < LIMIT:
+                    self._count += 1
+                    break
+                if other := next(filter(None, self._idle.values()), None):
+                    self._discard(other.pop(0))
+                    continue
+                self._free.wait()
+        environment = Environment(self._emulator, function, key, self._output, self._reaper)
+        with self._free:
+            self._all.add(environment)
+        return environment
+
+    def _release(self, environment, kept):
+        with self._free:
+            if kept and environment in self._all:
+                self._idle[environment.key].append(environment)
+            else:
+                self._discard(environment)
+            self._free.notify()
+
+    def _outlast(self, environment):
+        self._release(environment, environment.outlast())
+
+    def _discard(self, environment):
+        self._all.discard(environment)
+        self._count -= 1
+        self._ended.put(environment)
+
+    def _end(self):
+        while True:
+            self._ended.get().end()
+
+
+class Environment:
+    """One execution environment of a function. It starts at once; its init happens within the first invoke."""
+
+    def __init__(self, emulator, function, key, output, reaper):
+        self.function = function
+        self.key = key
+        self.fresh = True
+        self._reaper = reaper
+        ports = _free_ports(2)
+        reading, low = os.pipe()
+        # The emulator's language uses low numbers for itself on the way to starting its runtime.
+        writing = fcntl.fcntl(low, fcntl.F_DUPFD_CLOEXEC, 200)
+        os.close(low)
+        # The emulator's own lines go nowhere: what counts among them is said here, and the function's stay readable.
+        command = ["sh", "-c", f'exec "$@" >/proc/self/fd/{writing} 2>&1', "sh", function.python]
+        self._process = subprocess.Popen(
+            [emulator, "--log-level=fatal", f"--runtime-interface-emulator-address=127.0.0.1:{ports[0]}"]
+            + [f"--runtime-api-address=127.0.0.1:{ports[1]}", *command, "-m", "awslambdaric", function.handler],
+            cwd=function.code,
+            env={**dict(function.variables), "PYTHONPATH": os.pathsep.join(function.path)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            pass_fds=[writing],
+            start_new_session=True,
+        )
+        os.close(writing)
+        reaper.started(self._process.pid)
+        self._log = threading.Thread(target=_copy, args=(reading, output), daemon=True)
+        self._log.start()
+        self._output = output
+        self._connection = http.client.HTTPConnection("127.0.0.1", ports[0])
+
+    def invoke(self, event, tenant, wait):
+        """The answer (bytes), and whether Lambda would keep the environment. Raises TimeoutError after `wait` s."""
+        headers = {"Content-Type": "application/json"}
+        if tenant:
+            headers["X-Amz-Tenant-Id"] = tenant
+        try:
+            if self.fresh:
+                self._connect()
+            self._connection.sock.settimeout(wait)
+            self._connection.request("POST", _INVOKE, event, headers)
+            return self._answer()
+        except TimeoutError:
+            raise
+        except (OSError, http.client.HTTPException) as error:
+            return _error("Runtime.ExitError", f"The execution environment ended: {error}"), False
+
+    def outlast(self):
+        """Waits for the answer that nobody waits for any more; whether the environment is kept then."""
+        self._connection.sock.settimeout(None)
+        try:
+            return self._answer()[1]
+        except (OSError, http.client.HTTPException):
+            return False
+
+    def end(self):
+        end(self._process.pid)
+        self._process.wait()
+        self._reaper.ended(self._process.pid)
+        self._connection.close()
+        self._log.join(1)
+
+    def _answer(self):
+        response = self._connection.getresponse()
+        answer = response.read()
+        self.fresh = False
+        if answer.startswith(b"Task timed out after"):
+            seconds = answer.decode()
+            moment = datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+            self._output.write(f"{moment} {seconds}\n".encode())
+            self._output.flush()
+            return _error("Sandbox.Timedout", f"Error: {seconds}"), False
+        if not answer:
+            return _error("Runtime.ExitError", "Error: Runtime exited without an answer"), False
+        return answer, response.status == 200 and _kind(answer) not in _OF_INIT
+
+    def _connect(self):
+        deadline = time.monotonic() + _START_S
+        while True:
+            try:
+                self._connection.connect()
+                self._connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                return
+            except ConnectionRefusedError:
+                if time.monotonic() > deadline or self._process.poll() is not None:
+                    raise
+                time.sleep(0.001)
+
+
+def is_error(answer):
+    """Whether an answer is a function error, which Lambda marks with a header and the emulator does not."""
+    return _kind(answer) is not None
+
+
+def _kind(answer):
+    if not answer[:64].lstrip().startswith((b'{"errorMessage"', b'{"errorType"')):
+        return None
+    with contextlib.suppress(ValueError):
+        error = json.loads(answer)
+        if error.keys() <= {"errorMessage", "errorType", "requestId", "stackTrace"}:
+            return error.get("errorType")
+    return None
+
+
+def _error(kind, message):
+    return json.dumps({"errorType": kind, "errorMessage": message}).encode()
+
+
+def _free_ports(count):
+    with contextlib.ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
+
+
+def _copy(reading, output):
+    """Copies what a function prints; tracebacks come with carriage returns, so that they are one event in a log."""
+    with open(reading, "rb", buffering=0) as stream:
+        while data := stream.read(65536):
+            output.write(data.replace(b"\r", b"\n"))
+            output.flush()

@@ -1,0 +1,33 @@
+"""Checks env.json against the template: what it names and the template lacks, SAM CLI drops without a word.
+
+https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/serverless-sam-cli-using-invoke.html
+"""
+
+
+class Undeclared(Exception):
+    """env.json names a function or a variable that the template does not have; the text says what to add."""
+
+
+def check(file, values, functions):
+    """Compares the values that a file gives with what the template declares.
+
+    `values` is {function: {variable: value}}, where the name "Parameters" stands for every function; `functions` is a
+    list of (names, variables): the names that a function goes by, and the variables that it declares.
+    Raises Undeclared.
+    """
+    known = sorted(names[0] for names, _ in functions)
+    for function, given in values.items():
+        if not isinstance(given, dict):
+            raise Undeclared(f'{file}: "{function}" must be an object of variables, as in env.json.example')
+        declared = [variables for names, variables in functions if function == "Parameters" or function in names]
+        if not declared and function != "Parameters":
+            raise Undeclared(f'{file}: the template has no function "{function}"; it has {", ".join(known)}')
+        for name, value in given.items():
+            if not any(name in variables for variables in declared):
+                where = "a function" if function == "Parameters" else function
+                raise Undeclared(
+                    f'{file}: "{name}" is not declared for {where}; add to template.yaml, under Environment: Variables: '
+                    f'of {where}, the line\n  {name}: "a value for AWS"'
+                )
+            if isinstance(value, (dict, list)):
+                raise Undeclared(f'{file}: "{name}" of {function} must be a string, a number or a boolean')
