@@ -49,8 +49,8 @@ class Function:
     code: str  # path of the directory with the handler, Lambda's /var/task
     path: tuple  # directories that are searched after it
     variables: tuple  # of (name, value): the whole environment
-    timeout: int  # seconds
     version: object = None  # changes with the files
+    alone: bool = False  # at most one environment at a time, the last one ended before the next starts
 
 
 class Pool:
@@ -108,6 +108,9 @@ class Pool:
                     if environment.function == function:
                         return environment
                     self._discard(environment)
+                if function.alone and any(environment.key == key for environment in self._all):
+                    self._free.wait()
+                    continue
                 if self._count < LIMIT:
                     self._count += 1
                     break
@@ -115,9 +118,17 @@ class Pool:
                     self._discard(other.pop(0))
                     continue
                 self._free.wait()
-        environment = Environment(self._emulator, function, key, self._output, self._reaper)
-        with self._free:
-            self._all.add(environment)
+            if function.alone:
+                return self._start(function, key)
+        return self._start(function, key)
+
+    def _start(self, function, key):
+        try:
+            environment = Environment(self._emulator, function, key, self._output, self._reaper)
+        except BaseException:
+            self._count -= 1
+            raise
+        self._all.add(environment)
         return environment
 
     def _release(self, environment, kept):
@@ -126,7 +137,7 @@ class Pool:
                 self._idle[environment.key].append(environment)
             else:
                 self._discard(environment)
-            self._free.notify()
+            self._free.notify_all()
 
     def _outlast(self, environment):
         self._release(environment, environment.outlast())
@@ -134,7 +145,7 @@ class Pool:
     def _discard(self, environment):
         self._all.discard(environment)
         self._count -= 1
-        self._ended.put(environment)
+        environment.end() if environment.function.alone else self._ended.put(environment)
 
     def _end(self):
         while True:

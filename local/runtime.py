@@ -57,9 +57,16 @@ def packages(code, runtime, say, architecture=None):
     """
     requirements = Path(code) / "requirements.txt"
     text = _read(requirements)
-    if not text:
-        return None
-    target = [f"--python={_HOME / runtime / 'bin' / 'python'}"]
+    return _installed(text, f"--requirements={requirements}", runtime, say, architecture) if text else None
+
+
+def tool(requirement, runtime, say, architecture=None):
+    """The directory (a Path) with a package that only some starts need, such as "debugpy==1.8.22"; see packages."""
+    return _installed(requirement, requirement, runtime, say, architecture)
+
+
+def _installed(text, what, runtime, say, architecture):
+    target = [f"--python={_HOME / runtime / 'bin' / 'python'}", "--compile-bytecode"]
     if architecture:
         number = runtime.removeprefix("python")
         platform = (_PLATFORMS if _number(number) >= (3, 12) else _OLD_PLATFORMS)[architecture]
@@ -67,18 +74,8 @@ def packages(code, runtime, say, architecture=None):
     key = hashlib.sha256("\n".join([text, *target]).encode()).hexdigest()[:16]
     home = _HOME / "packages" / key
     if not home.exists():
-        say(f"==> Installing {os.path.relpath(requirements)}")
-        _make(home, lambda new: _uv("pip", "install", *target, f"--target={new}", f"--requirements={requirements}"))
-    return home
-
-
-def tool(requirement, say):
-    """The directory (a Path) with a tool such as "debugpy==1.8.22" that only some starts need. Raises InstallError."""
-    home = _HOME / "tools" / requirement
-    if not home.exists():
-        say(f"==> Installing {requirement}")
-        # The wheel without compiled parts: it serves every interpreter, in a container too.
-        _make(home, lambda new: _uv("pip", "install", "--python-platform=none-any", f"--target={new}", requirement))
+        say(f"==> Installing {os.path.relpath(what.removeprefix('--requirements=')) if what[0] == '-' else what}")
+        _make(home, lambda new: _uv("pip", "install", *target, f"--target={new}", what))
     return home
 
 
@@ -95,7 +92,9 @@ def _create(new, number, say):
 def _nearest(number):
     listed = json.loads(_uv("python", "list", "--only-installed", "--output-format=json"))
     wanted = _number(number)
-    found = {_number(entry["version"]): entry["path"] for entry in reversed(listed) if entry["implementation"] == "cpython"}
+    found = {
+        _number(entry["version"]): entry["path"] for entry in reversed(listed) if entry["implementation"] == "cpython"
+    }
     usable = [candidate for candidate in found if candidate >= _OLDEST] or [sys.version_info[:2]]
     nearest = min(usable, key=lambda candidate: (abs(candidate[1] - wanted[1]), -candidate[1]))
     return found.get(nearest, sys.executable)

@@ -6,11 +6,14 @@ API Gateway and Lambda would do otherwise is put right.
 """
 
 import atexit
+import io
+import json
 import logging
 import os
 import re
 import sys
 import threading
+import time
 from pathlib import Path
 
 from flask import jsonify, request
@@ -18,9 +21,11 @@ from samcli.cli.main import cli
 from samcli.commands.exceptions import UserException
 from samcli.commands.local.cli_common import invoke_context
 from samcli.commands.local.lib import local_api_service, local_lambda, local_lambda_service
+from samcli.commands.local.lib.local_lambda import LocalLambdaRunner
 from samcli.lib.telemetry.event import EventTracker
 from samcli.lib.utils import version_checker
 from samcli.lib.utils.codeuri import resolve_code_path
+from samcli.lib.utils.stream_writer import StreamWriter
 from samcli.local.apigw.exceptions import LambdaResponseParseException
 from samcli.local.apigw.local_apigw_service import LocalApigwService
 from samcli.local.apigw.route import Route
@@ -30,9 +35,9 @@ from samcli.local.lambdafn.env_vars import EnvironmentVariables
 from samcli.local.lambdafn.runtime import LambdaRuntime
 from samcli.local.services.base_local_service import BaseLocalService, LambdaOutputParser
 
-from local import environments, gateway, runtime, server, variables
+from local import debugging, environments, gateway, runtime, server, sources, variables
 from local.reaper import Reaper
-from local.sources import Sources, forget_bytecode
+from local.sources import Sources
 from local.watch import Tree
 
 _RAPID = Path(sys.modules["samcli"].__file__).parent / "local" / "rapid"
@@ -77,7 +82,7 @@ def run(arguments, engine):
     for service in (local_api_service.LocalApiService, local_lambda_service.LocalLambdaService):
         service.__init__ = _remembered(service.__init__)
     local_lambda.EnvironmentVariables = Variables
-    local_lambda.LocalLambdaRunner.get_aws_creds = _credentials
+    LocalLambdaRunner.get_aws_creds = _credentials
     BaseLocalService.run = _serve
     LambdaOutputParser.is_lambda_error_response = staticmethod(lambda answer: environments.is_error(_bytes(answer)))
     EventTracker.track_event = staticmethod(lambda *_, **__: None)
@@ -98,6 +103,10 @@ class Context(invoke_context.InvokeContext):
 
     def __init__(self, template_file, **options):
         options["skip_pull_image"] = True  # asks the registry for an image that is missing, and for no other
+        if options.get("debug_ports") and self.engine == "containers":
+            # The editor attaches before any request: the container is there already, and stays.
+            options["warm_container_initialization_mode"] = options.get("warm_container_initialization_mode") or "LAZY"
+        options["no_watch"] = bool(options.get("warm_container_initialization_mode"))  # _renew knows of a save sooner
         self._options = {"template_file": template_file, **options}
         super().__init__(template_file, **options)
 
@@ -109,17 +118,21 @@ class Context(invoke_context.InvokeContext):
                 variables.check(os.path.relpath(self._env_vars_file), self._env_vars_value, functions)
             except variables.Undeclared as error:
                 raise UserException(str(error)) from None
+        self.debugged = self._find_debugged() if self._debug_ports else None
         self._documents = [Tree(directory, False, _DOCUMENTS) for directory in self._directories()]
         self._seen = self._versions()
+        self._code = {}
         Context.current = self
         return self
 
     def describe(self):
+        """Says which engine serves, and makes it ready."""
         return f"Engine: containers ({container_engine()})"
 
     def refresh(self):
         """Reads template, OpenAPI documents and env.json again when one of them was saved."""
         with _REFRESHING:
+            self._renew()
             if Context.current is not self or self._versions() == self._seen:
                 return
             self._seen = self._versions()
@@ -131,6 +144,48 @@ class Context(invoke_context.InvokeContext):
                 Context.current = self
                 return server.say(f"not taken over, what was read before goes on: {error}")
             server.say("template and environment variables read again")
+
+    def keep_awake(self):
+        """Starts the debugged function before any request and after every save, so that an editor can attach."""
+        config = self.local_lambda_runner.get_invoke_config(self.debugged)
+        seen = None
+        while Context.current is self:
+            if seen != (seen := sources.tree(config.code_abs_path).version()):
+                self._renew()
+                self.local_lambda_runner.invoke(
+                    self.debugged.full_path,
+                    json.dumps(debugging.WAKE),
+                    stdout=StreamWriter(io.StringIO()),
+                    stderr=self.stderr,
+                )
+            time.sleep(_AWAKE_S)
+
+    def _find_debugged(self):
+        """The Function (SAM CLI's) that --debug-port is for."""
+        functions = list(self._function_provider.get_all())
+        wanted = self._debug_function or self._function_identifier
+        found = [function for function in functions if wanted in (None, *_names(function))]
+        if len(found) != 1:
+            known = ", ".join(function.name for function in functions)
+            raise UserException(f"--debug-port needs --debug-function with one of the template's functions: {known}")
+        return found[0]
+
+    def _renew(self):
+        """Lets a new container answer after a save, while the old one, if warm, finishes what it is at."""
+        warm = self.lambda_runtime
+        for path, config in list(getattr(warm, "_function_configs", {}).items()):
+            version = sources.tree(config.code_abs_path).version()
+            if self._code.setdefault(path, version) != version:
+                self._code[path] = version
+                warm._function_configs.pop(path)
+                if container := warm._containers.pop(path, None):
+                    threading.Thread(target=self._retire, args=(container,), daemon=True).start()
+
+    def _retire(self, container):
+        # A request that has just been given the container has a moment to begin.
+        time.sleep(0 if self.debugged else _AWAKE_S)
+        with container._concurrency_semaphore:
+            self._container_manager.stop(container)
 
     def _versions(self):
         return [tree.version() for tree in self._documents]
@@ -162,6 +217,9 @@ class Processes(Context):
         # Environments are warm in any case, and there is nothing to watch or to load before the first request.
         options.update(warm_container_initialization_mode=None, no_watch=False)
         super().__init__(template_file, **options)
+
+    def _renew(self):
+        pass  # the pool does
 
     def __enter__(self):
         super().__enter__()
@@ -222,20 +280,26 @@ class ProcessRuntime(LambdaRuntime):
 
     def _function(self, config):
         """The environments.Function of SAM CLI's FunctionConfig, with its files and packages as they are now."""
-        sources = self._sources.get(config.full_path) or self._find(config)
-        version, interpreter, path = sources.current(config.runtime, server.say)
+        mine = self._sources.get(config.full_path) or self._find(config)
+        version, interpreter, path = mine.current(config.runtime, server.say)
         environment = {
             **_BASICS,
             **config.env_vars.resolve(),
             "AWS_EXECUTION_ENV": f"AWS_Lambda_{config.runtime}",
-            "LAMBDA_TASK_ROOT": sources.code,
+            "LAMBDA_TASK_ROOT": mine.code,
             "_HANDLER": config.handler,
+            "AWS_LAMBDA_FUNCTION_TIMEOUT": str(config.timeout),
         }
         # In a terminal a log line is a line; JSON is for the log group.
         environment.pop("AWS_LAMBDA_LOG_FORMAT", None)
+        debugged, handler = _is_debugged(config), config.handler
+        if debugged:
+            environment.update(_debug(config.handler, "127.0.0.1"))
+            handler = debugging.HANDLER
+            path += (str(debugging.DIRECTORY), str(runtime.tool(debugging.DEBUGPY, config.runtime, server.say)))
         variables = tuple(sorted(environment.items()))
         return environments.Function(
-            config.full_path, config.handler, str(interpreter), sources.code, path, variables, config.timeout, version
+            config.full_path, handler, str(interpreter), mine.code, path, variables, version, debugged
         )
 
     def _find(self, config):
@@ -261,7 +325,7 @@ class Containers(ContainerManager):
         atexit.register(self._remove)
 
     def create(self, container, context):
-        self._mount_packages(container)
+        self._equip(container)
         super().create(container, context)
         self._reaper.started(container.id)
         self._running[container.id] = container
@@ -273,22 +337,33 @@ class Containers(ContainerManager):
         if identifier:
             self._reaper.ended(identifier)
 
-    def _mount_packages(self, container):
+    def _equip(self, container):
+        """Mounts what requirements.txt lists, and debugpy when it is asked for."""
         name, architecture = _image(container)
         code = container._host_dir
         if not (name and code and os.path.isdir(code)):
             return
-        forget_bytecode(code)
+        sources.forget_bytecode(code)
+        environment = container._env_vars
+        mounts = {}
         try:
-            packages = runtime.packages(code, name, server.say, architecture)
+            if packages := runtime.packages(code, name, server.say, architecture):
+                mounts[str(packages)] = "/var/packages"
+            if container.debug_options and container.debug_options.debug_ports:
+                debugpy = runtime.tool(debugging.DEBUGPY, name, server.say, architecture)
+                mounts.update({str(debugging.DIRECTORY): "/var/debugger", str(debugpy): "/var/debugpy"})
+                handler = environment["AWS_LAMBDA_FUNCTION_HANDLER"]
+                environment.update(_debug(handler, "0.0.0.0"), AWS_LAMBDA_FUNCTION_HANDLER=debugging.HANDLER)
+                environment["AWS_LAMBDA_FUNCTION_TIMEOUT"] = str(LocalLambdaRunner.MAX_DEBUG_TIMEOUT)
+                container._entrypoint = container._get_default_entry_point()
         except runtime.InstallError as error:
             raise UserException(f"the function cannot run: {error}") from None
-        if packages:
-            container._additional_volumes = {
-                **(container._additional_volumes or {}),
-                str(packages): {"bind": _PACKAGES, "mode": "ro"},
-            }
-            container._env_vars["PYTHONPATH"] = f"/opt/python/lib/{name}/site-packages:/opt/python:{_PACKAGES}"
+        if mounts:
+            volumes = {directory: {"bind": place, "mode": "ro"} for directory, place in mounts.items()}
+            container._additional_volumes = {**(container._additional_volumes or {}), **volumes}
+            # Setting it drops the two places of layers, which Lambda searches by itself.
+            found = [f"/opt/python/lib/{name}/site-packages", "/opt/python", *mounts.values()]
+            environment["PYTHONPATH"] = ":".join(found)
 
     def _remove(self):
         remove_containers(self._running)
@@ -343,9 +418,7 @@ class Gateway(LocalApigwService):
     @staticmethod
     def _parse_v1_payload_format_lambda_output(lambda_output, binary_types, flask_request, event_type):
         answer = _checked(lambda_output, event_type == Route.API)
-        return LocalApigwService._parse_v1_payload_format_lambda_output(
-            answer, binary_types, flask_request, event_type
-        )
+        return LocalApigwService._parse_v1_payload_format_lambda_output(answer, binary_types, flask_request, event_type)
 
     @staticmethod
     def _parse_v2_payload_format_lambda_output(lambda_output, binary_types, flask_request):
@@ -376,9 +449,9 @@ class Gateway(LocalApigwService):
         return jsonify(message="Service Unavailable"), 503
 
 
+_AWAKE_S = 0.3
 _CALLER = threading.local()
 _REFRESHING = threading.Lock()
-_PACKAGES = "/var/packages"
 
 # What Lambda's own environment has beside the variables of the function and of AWS. The home is none of the
 # developer's, where credentials would lie. https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
@@ -392,7 +465,21 @@ _BASICS = {
 
 
 def _caller_waits():
-    return getattr(_CALLER, "wait", None)
+    return None if Context.current.debugged else getattr(_CALLER, "wait", None)
+
+
+def _is_debugged(config):
+    debugged = Context.current.debugged
+    return debugged is not None and debugged.full_path == config.full_path
+
+
+def _debug(handler, host):
+    """The variables of a debugged function; one invoke waits for the editor, a server does not."""
+    context = Context.current
+    return {
+        **(context._container_env_vars_value or {}),
+        **debugging.variables(handler, host, context._debug_ports[0], wait=Context.serves is None),
+    }
 
 
 def _checked(answer, rest):
@@ -424,7 +511,7 @@ def _unsupported(function):
 
 def _image(container):
     """(runtime, architecture) of SAM CLI's container of a Python function, or (None, None)."""
-    found = re.search(r"python:(3\.\d+)-(?:rapid-)?(x86_64|arm64)", container.image) 
+    found = re.search(r"python:(3\.\d+)-(?:rapid-)?(x86_64|arm64)", container.image)
     return (f"python{found[1]}", found[2]) if found else (None, None)
 
 
@@ -458,7 +545,7 @@ def _credentials(runner):
     return {"region": region} if region else {}
 
 
-_REAL_CREDENTIALS = local_lambda.LocalLambdaRunner.get_aws_creds
+_REAL_CREDENTIALS = LocalLambdaRunner.get_aws_creds
 
 
 def _remembered(init):
@@ -493,6 +580,11 @@ def _serve(service):
         server.say(f"Try it: {server.curl(base, routes)}")
     else:
         server.say(f"Lambda's Invoke API at {base}: aws lambda invoke --endpoint-url {base} …")
+    if debugged := Context.current.debugged:
+        threading.Thread(target=Context.current.keep_awake, daemon=True).start()
+        server.say(
+            f"Debugger: attach to port {Context.current._debug_ports[0]}, {debugged.name} breaks on the next request"
+        )
     server.say("Every save counts from the next request on. Ctrl-C ends.")
     server.serve(service.ssl_context, lambda: Context.current.refresh())
 

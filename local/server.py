@@ -98,7 +98,9 @@ class _Handler(WSGIRequestHandler):
 
     def log_request(self, code="-", size="-"):
         milliseconds = (time.monotonic() - self._start) * 1000
-        say(f"{time.strftime('%H:%M:%S')} {self.command} {self.path} {getattr(code, 'value', code)} {milliseconds:.0f} ms")
+        say(
+            f"{time.strftime('%H:%M:%S')} {self.command} {self.path} {getattr(code, 'value', code)} {milliseconds:.0f} ms"
+        )
 
     def log_error(self, format, *arguments):
         """Says nothing: a client that goes away, or speaks no HTTP, is none of the developer's errors."""

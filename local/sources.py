@@ -45,7 +45,7 @@ class Sources:
 
     def version(self):
         """Changes with every save of a file."""
-        return tuple(_tree(directory).version() for directory in (self.code, *self.layers, *self.unbuilt))
+        return tuple(tree(directory).version() for directory in (self.code, *self.layers, *self.unbuilt))
 
     def _path(self, name, say):
         path = [runtime.packages(self.code, name, say)]
@@ -62,7 +62,8 @@ def forget_bytecode(code):
         shutil.rmtree(cache, ignore_errors=True)
 
 
-def _tree(directory):
+def tree(directory):
+    """The watch.Tree of the directory, one for all that ask."""
     with _lock:
         if directory not in _trees:
             _trees[directory] = Tree(directory)

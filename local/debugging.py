@@ -1,0 +1,23 @@
+"""Puts local/debugger/attach.py in front of a function's handler, so that an editor can attach at any time."""
+
+from pathlib import Path
+
+# Attaches editors; installed only when --debug-port asks for it. Its wheel without compiled parts runs everywhere.
+DEBUGPY = "debugpy==1.8.22"
+
+DIRECTORY = Path(__file__).parent / "debugger"
+HANDLER = "attach.handler"
+WAKE = "wake up"
+
+
+def variables(handler, host, port, wait):
+    """The environment variables that attach.py reads: the real handler, where debugpy listens, whether it waits."""
+    return {
+        "DEBUG_HANDLER": handler,
+        "DEBUG_HOST": host,
+        "DEBUG_PORT": str(port),
+        "DEBUG_WAIT": "1" if wait else "",
+        "DEBUG_WAKE": WAKE,
+        # Or debugpy warns of the standard library's frozen modules, in which nobody sets a breakpoint.
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+    }
