@@ -59,8 +59,8 @@ def main(template):
     for name, size in sizes(template):
         if size > LIMIT:
             sys.exit(
-                f"deploy.sh: {name} has {size / 1024**2:.0f} MB unzipped, more than the {LIMIT // 1024**2} MB that Lambda "
-                f"takes; see what is large: du -m .aws-sam/build/{name} | sort -n | tail"
+                f"deploy.sh: {name} has {size / 1024**2:.0f} MB unzipped, more than the {LIMIT // 1024**2} MB that "
+                f"Lambda takes; see what is large: du -m .aws-sam/build/{name} | sort -n | tail"
             )
 
 

@@ -27,8 +27,8 @@ def prepare(bucket, account):
         s3.create_bucket(Bucket=bucket, **where)
     elif found != region:
         sys.exit(
-            f"deploy.sh: the bucket {bucket} lies in {found}, and Lambda takes code only from its own region, {region}; "
-            "name another: BUCKET=... ./deploy.sh"
+            f"deploy.sh: the bucket {bucket} lies in {found}, and Lambda takes code only from its own region, "
+            f"{region}; name another: BUCKET=... ./deploy.sh"
         )
     ours = {"Bucket": bucket, "ExpectedBucketOwner": account}
     s3.put_public_access_block(

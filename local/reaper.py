@@ -1,8 +1,8 @@
 """Ends what the server has started, even when the server itself is killed and can end nothing any more.
 
-Runs as a process of its own, `python -m local.reaper`, and reads from a pipe that only the server holds open: "+ID" when a
-session of processes (setsid(2)) has been started, "-ID" when it has ended, and the end of the file when the server is
-gone, however it went. What is no number is the ID of a container.
+Runs as a process of its own, `python -m local.reaper`, and reads from a pipe that only the server holds open: "+ID"
+when a session of processes (setsid(2)) has been started, "-ID" when it has ended, and the end of the file when the
+server is gone, however it went. What is no number is the ID of a container.
 """
 
 import contextlib

@@ -31,8 +31,9 @@ from samcli.local.apigw.local_apigw_service import LocalApigwService
 from samcli.local.apigw.route import Route
 from samcli.local.docker.container_client_factory import ContainerClientFactory
 from samcli.local.docker.manager import ContainerManager
+from samcli.local.lambdafn import runtime as lambda_runtime
 from samcli.local.lambdafn.env_vars import EnvironmentVariables
-from samcli.local.lambdafn.runtime import LambdaRuntime
+from samcli.local.lambdafn.runtime import LambdaRuntime, WarmLambdaRuntime
 from samcli.local.services.base_local_service import BaseLocalService, LambdaOutputParser
 
 from local import debugging, environments, gateway, runtime, server, sources, variables
@@ -83,13 +84,16 @@ def run(arguments, engine):
         service.__init__ = _remembered(service.__init__)
     local_lambda.EnvironmentVariables = Variables
     LocalLambdaRunner.get_aws_creds = _credentials
+    for runs in (LambdaRuntime, WarmLambdaRuntime):
+        runs._configure_interrupt = _timed(runs._configure_interrupt)
     BaseLocalService.run = _serve
     LambdaOutputParser.is_lambda_error_response = staticmethod(lambda answer: environments.is_error(_bytes(answer)))
     EventTracker.track_event = staticmethod(lambda *_, **__: None)
     version_checker._inform_newer_version = lambda: None
     if "--debug" not in arguments:
-        for name in (local_api_service, local_lambda_service, local_lambda):
+        for name in (local_api_service, local_lambda_service, local_lambda, lambda_runtime):
             logging.getLogger(name.__name__).setLevel(logging.WARNING)
+        logging.getLogger("samcli.local.docker").setLevel(logging.WARNING)
         logging.getLogger(LocalApigwService.__module__).setLevel(logging.CRITICAL)
     cli(args=["local", *arguments], prog_name="sam")
 
@@ -151,13 +155,15 @@ class Context(invoke_context.InvokeContext):
         seen = None
         while Context.current is self:
             if seen != (seen := sources.tree(config.code_abs_path).version()):
-                self._renew()
+                with _REFRESHING:
+                    self._renew()
                 self.local_lambda_runner.invoke(
                     self.debugged.full_path,
                     json.dumps(debugging.WAKE),
                     stdout=StreamWriter(io.StringIO()),
                     stderr=self.stderr,
                 )
+                server.say(f"Debugger: attach to port {self._debug_ports[0]}; {self.debugged.name} breaks on a request")
             time.sleep(_AWAKE_S)
 
     def _find_debugged(self):
@@ -179,11 +185,14 @@ class Context(invoke_context.InvokeContext):
                 self._code[path] = version
                 warm._function_configs.pop(path)
                 if container := warm._containers.pop(path, None):
-                    threading.Thread(target=self._retire, args=(container,), daemon=True).start()
+                    retiring = threading.Thread(target=self._retire, args=(container,), daemon=True)
+                    retiring.start()
+                    if self.debugged:  # the next one needs the same port
+                        retiring.join()
 
     def _retire(self, container):
         # A request that has just been given the container has a moment to begin.
-        time.sleep(0 if self.debugged else _AWAKE_S)
+        time.sleep(_AWAKE_S)
         with container._concurrency_semaphore:
             self._container_manager.stop(container)
 
@@ -198,8 +207,8 @@ class Context(invoke_context.InvokeContext):
         return {os.path.dirname(os.path.abspath(file)) for file in files}
 
     def _add_account_id_to_global(self):
-        # The template's AWS::AccountId; asking STS for it takes seconds when offline, and is nobody's wish without
-        # real credentials.
+        # For the template's AWS::AccountId. Asking STS takes seconds when offline, and is nobody's wish without real
+        # credentials.
         if self._aws_profile:
             super()._add_account_id_to_global()
 
@@ -548,6 +557,15 @@ def _credentials(runner):
 _REAL_CREDENTIALS = LocalLambdaRunner.get_aws_creds
 
 
+def _timed(configure):
+    """Without the signal handler that SAM CLI sets when debugging: in a thread it cannot, and ending is ours."""
+
+    def _configure_interrupt(self, function_full_path, timeout, container, is_debugging):
+        return None if is_debugging else configure(self, function_full_path, timeout, container, is_debugging)
+
+    return _configure_interrupt
+
+
 def _remembered(init):
     def __init__(self, lambda_invoke_context, **options):
         init(self, lambda_invoke_context, **options)
@@ -580,11 +598,8 @@ def _serve(service):
         server.say(f"Try it: {server.curl(base, routes)}")
     else:
         server.say(f"Lambda's Invoke API at {base}: aws lambda invoke --endpoint-url {base} …")
-    if debugged := Context.current.debugged:
+    if Context.current.debugged:
         threading.Thread(target=Context.current.keep_awake, daemon=True).start()
-        server.say(
-            f"Debugger: attach to port {Context.current._debug_ports[0]}, {debugged.name} breaks on the next request"
-        )
     server.say("Every save counts from the next request on. Ctrl-C ends.")
     server.serve(service.ssl_context, lambda: Context.current.refresh())
 

@@ -1,7 +1,6 @@
 """The HTTP server in front of SAM CLI's applications, and what it says in the terminal."""
 
 import errno
-import os
 import re
 import signal
 import socket
@@ -97,10 +96,8 @@ class _Handler(WSGIRequestHandler):
         return super().parse_request()
 
     def log_request(self, code="-", size="-"):
-        milliseconds = (time.monotonic() - self._start) * 1000
-        say(
-            f"{time.strftime('%H:%M:%S')} {self.command} {self.path} {getattr(code, 'value', code)} {milliseconds:.0f} ms"
-        )
+        took = f"{(time.monotonic() - self._start) * 1000:.0f} ms"
+        say(f"{time.strftime('%H:%M:%S')} {self.command} {self.path} {getattr(code, 'value', code)} {took}")
 
     def log_error(self, format, *arguments):
         """Says nothing: a client that goes away, or speaks no HTTP, is none of the developer's errors."""
