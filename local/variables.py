@@ -26,8 +26,8 @@ def check(file, values, functions):
             if not any(name in variables for variables in declared):
                 where = "a function" if function == "Parameters" else function
                 raise Undeclared(
-                    f'{file}: "{name}" is not declared for {where}; add under Environment: Variables: in template.yaml, '
-                    f"for {where}, the line\n  {name}: a value for AWS"
+                    f'{file}: "{name}" is not declared for {where}; add to template.yaml, Environment: Variables:, '
+                    f"of {where}, the line\n  {name}: a value for AWS"
                 )
             if isinstance(value, (dict, list)):
                 raise Undeclared(f'{file}: "{name}" of {function} must be a string, a number or a boolean')
