@@ -14,6 +14,7 @@ import http.client
 import json
 import os
 import queue
+import re
 import socket
 import subprocess
 import threading
@@ -33,6 +34,10 @@ PAYLOAD_LIMIT = 6 * 1024 * 1024 + 100
 _START_S = 10
 _INVOKE = "/2015-03-31/functions/function/invocations"
 _OF_INIT = {"Runtime.ImportModuleError", "Runtime.UserCodeSyntaxError", "Runtime.HandlerNotFound"}
+_OF_ENVIRONMENT = {"Runtime.ExitError", "Sandbox.Timedout", "Function.ResponseSizeTooLarge"}
+
+# A paragraph of the runtime client on runtime updates, which do not happen here, before each error of an init.
+_ADVICE = re.compile(rb"\[WARNING\]\t\S*\t\S*\tLAMBDA_WARNING: Unhandled exception[^\n]*\n+")
 
 
 class StillRunning(Exception):
@@ -171,7 +176,7 @@ class Environment:
             [emulator, "--log-level=fatal", f"--runtime-interface-emulator-address=127.0.0.1:{ports[0]}"]
             + [f"--runtime-api-address=127.0.0.1:{ports[1]}", *command, "-m", "awslambdaric", function.handler],
             cwd=function.code,
-            env={**dict(function.variables), "PYTHONPATH": os.pathsep.join(function.path)},
+            env=dict(function.variables) | ({"PYTHONPATH": os.pathsep.join(function.path)} if function.path else {}),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -221,14 +226,19 @@ class Environment:
         answer = response.read()
         self.fresh = False
         if answer.startswith(b"Task timed out after"):
-            seconds = answer.decode()
-            moment = datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-            self._output.write(f"{moment} {seconds}\n".encode())
-            self._output.flush()
-            return _error("Sandbox.Timedout", f"Error: {seconds}"), False
-        if not answer:
-            return _error("Runtime.ExitError", "Error: Runtime exited without an answer"), False
-        return answer, response.status == 200 and _kind(answer) not in _OF_INIT
+            answer = _error("Sandbox.Timedout", f"Error: {answer.decode()}")
+        elif not answer:
+            answer = _error("Runtime.ExitError", "Error: Runtime exited without an answer")
+        kind = _kind(answer)
+        if kind in _OF_ENVIRONMENT:
+            self._log_event(json.loads(answer)["errorMessage"].rpartition("Error: ")[2])
+        return answer, response.status == 200 and kind not in _OF_INIT | _OF_ENVIRONMENT
+
+    def _log_event(self, message):
+        """What Lambda itself writes into the log, where the runtime could not."""
+        moment = datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        self._output.write(f"{moment} {message}\n".encode())
+        self._output.flush()
 
     def _connect(self):
         deadline = time.monotonic() + _START_S
@@ -274,5 +284,5 @@ def _copy(reading, output):
     """Copies what a function prints; tracebacks come with carriage returns, so that they are one event in a log."""
     with open(reading, "rb", buffering=0) as stream:
         while data := stream.read(65536):
-            output.write(data.replace(b"\r", b"\n"))
+            output.write(_ADVICE.sub(b"", data).replace(b"\r", b"\n"))
             output.flush()
