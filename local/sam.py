@@ -6,6 +6,7 @@ API Gateway and Lambda would do otherwise is put right.
 """
 
 import atexit
+import functools
 import io
 import json
 import logging
@@ -30,7 +31,7 @@ from samcli.local.apigw.exceptions import LambdaResponseParseException
 from samcli.local.apigw.local_apigw_service import LocalApigwService
 from samcli.local.apigw.route import Route
 from samcli.local.docker.container_client_factory import ContainerClientFactory
-from samcli.local.docker.manager import ContainerManager
+from samcli.local.docker.manager import ContainerManager, DockerImagePullFailedException
 from samcli.local.lambdafn import runtime as lambda_runtime
 from samcli.local.lambdafn.env_vars import EnvironmentVariables
 from samcli.local.lambdafn.runtime import LambdaRuntime, WarmLambdaRuntime
@@ -101,6 +102,9 @@ def run(arguments, engine):
 class Context(invoke_context.InvokeContext):
     """SAM CLI's context of an invoke; the engine "containers" is this one as it is."""
 
+    # A template that is read again goes on with the same log.
+    _setup_log_file = staticmethod(functools.cache(invoke_context.InvokeContext._setup_log_file))
+
     engine = "containers"
     current = None
     serves = None  # what starts the service again, with another context
@@ -120,7 +124,7 @@ class Context(invoke_context.InvokeContext):
             functions = [(_names(function), _declared(function)) for function in self._function_provider.get_all()]
             try:
                 variables.check(os.path.relpath(self._env_vars_file), self._env_vars_value, functions)
-            except variables.Undeclared as error:
+            except variables.Unfit as error:
                 raise UserException(str(error)) from None
         self.debugged = self._find_debugged() if self._debug_ports else None
         self._documents = [Tree(directory, False, _DOCUMENTS) for directory in self._directories()]
@@ -128,6 +132,15 @@ class Context(invoke_context.InvokeContext):
         self._code = {}
         Context.current = self
         return self
+
+    @classmethod
+    def _get_env_vars_value(cls, filename):
+        if filename and filename.endswith(".json"):
+            try:
+                variables.read(os.path.relpath(filename))
+            except variables.Unfit as error:
+                raise UserException(str(error)) from None
+        return super()._get_env_vars_value(filename)
 
     def describe(self):
         """Says which engine serves, and makes it ready."""
@@ -280,7 +293,7 @@ class ProcessRuntime(LambdaRuntime):
     def invoke(self, function_config, event, tenant_id=None, stdout=None, **_):
         event = event.encode()
         if len(event) > environments.PAYLOAD_LIMIT:
-            raise TooLarge
+            raise TooLarge("the event has more than 6 MB, the most that Lambda takes in one invoke")
         try:
             answer = self._pool.invoke(lambda: self._function(function_config), event, tenant_id, _caller_waits())
         except runtime.InstallError as error:
@@ -391,7 +404,7 @@ class Variables(EnvironmentVariables):
         return result
 
 
-class TooLarge(Exception):
+class TooLarge(UserException):
     """The event is larger than an invoke may be."""
 
 
@@ -585,10 +598,14 @@ def _bytes(answer):
 
 def _serve(service):
     """Stands in for BaseLocalService.run: serves the application, or puts it in the place of the one that is served."""
-    service._app.register_error_handler(UserException, _cannot_run)
+    for error in (UserException, DockerImagePullFailedException):
+        service._app.register_error_handler(error, _cannot_run)
     if server.replace(service._app):
         return
-    port = server.listen(service.host, service.port)
+    try:
+        port = server.listen(service.host, service.port)
+    except server.CannotListen as error:
+        raise UserException(str(error)) from None
     base = f"{'https' if service.ssl_context else 'http'}://{service.host}:{port}"
     server.say(Context.current.describe())
     if isinstance(service, Gateway):

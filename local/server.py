@@ -8,12 +8,15 @@ import sys
 import threading
 import time
 
-import click
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 _serving = None
 _listening = None
 _speaking = threading.Lock()
+
+
+class CannotListen(Exception):
+    """The address cannot be had."""
 
 
 def say(line):
@@ -23,19 +26,21 @@ def say(line):
 
 
 def listen(host, port):
-    """Takes the port (0: a free one) and returns it. Raises click.ClickException when it cannot be had."""
+    """Takes the port (0: a free one) and returns it. Raises CannotListen, which says what to do."""
     global _listening
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     _listening = socket.socket(family)
     _listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         _listening.bind((host, port))
+    except OverflowError:
+        raise CannotListen(f"port {port} is none; a port is a number from 0 to 65535") from None
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            raise click.ClickException(
+            raise CannotListen(
                 f"port {port} is in use by another program; stop it, or take another port: ./run.sh --port {port + 1}"
             ) from None
-        raise click.ClickException(f"cannot listen on {host}, port {port}: {error.strerror}") from None
+        raise CannotListen(f"cannot listen on {host}, port {port}: {error.strerror}") from None
     _listening.listen(128)
     return _listening.getsockname()[1]
 
@@ -62,7 +67,7 @@ def serve(ssl_context, before):
         ssl_context=ssl_context,
         fd=_listening.fileno(),
     )
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     try:
         server.serve_forever(poll_interval=3600)
