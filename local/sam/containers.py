@@ -1,0 +1,74 @@
+"""The engine "containers": SAM CLI's own, which ends here what it has started, and has the function's packages."""
+
+import atexit
+import os
+import re
+
+from samcli.commands.exceptions import UserException
+from samcli.commands.local.lib.local_lambda import LocalLambdaRunner
+from samcli.local.docker.manager import ContainerManager
+
+from local import debugging, runtime, server, sources
+from local.reaper import Reaper
+from local.sam.context import debug_variables
+from local.sam.engine import remove_containers
+
+
+class Containers(ContainerManager):
+    """SAM CLI's manager of containers, which ends what it has started, and mounts the function's packages."""
+
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        self._reaper = Reaper()
+        self._running = {}
+        atexit.register(self._remove)
+
+    def create(self, container, context):
+        self._equip(container)
+        super().create(container, context)
+        self._reaper.started(container.id)
+        self._running[container.id] = container
+
+    def stop(self, container):
+        identifier = container.id
+        super().stop(container)
+        self._running.pop(identifier, None)
+        if identifier:
+            self._reaper.ended(identifier)
+
+    def _equip(self, container):
+        """Mounts what requirements.txt lists, and debugpy when it is asked for."""
+        name, architecture = _image(container)
+        code = container._host_dir
+        if not (name and code and os.path.isdir(code)):
+            return
+        sources.forget_bytecode(code)
+        environment = container._env_vars
+        mounts = {}
+        try:
+            if packages := runtime.packages(code, name, server.say, architecture):
+                mounts[str(packages)] = "/var/packages"
+            if container.debug_options and container.debug_options.debug_ports:
+                debugpy = runtime.tool(debugging.DEBUGPY, name, server.say, architecture)
+                mounts.update({str(debugging.DIRECTORY): "/var/debugger", str(debugpy): "/var/debugpy"})
+                handler = environment["AWS_LAMBDA_FUNCTION_HANDLER"]
+                environment.update(debug_variables(handler, "0.0.0.0"), AWS_LAMBDA_FUNCTION_HANDLER=debugging.HANDLER)
+                environment["AWS_LAMBDA_FUNCTION_TIMEOUT"] = str(LocalLambdaRunner.MAX_DEBUG_TIMEOUT)
+                container._entrypoint = container._get_default_entry_point()
+        except runtime.InstallError as error:
+            raise UserException(f"the function cannot run: {error}") from None
+        if mounts:
+            volumes = {directory: {"bind": place, "mode": "ro"} for directory, place in mounts.items()}
+            container._additional_volumes = {**(container._additional_volumes or {}), **volumes}
+            # Setting it drops the two places of layers, which Lambda searches by itself.
+            found = [f"/opt/python/lib/{name}/site-packages", "/opt/python", *mounts.values()]
+            environment["PYTHONPATH"] = ":".join(found)
+
+    def _remove(self):
+        remove_containers(self._running)
+
+
+def _image(container):
+    """(runtime, architecture) of SAM CLI's container of a Python function, or (None, None)."""
+    found = re.search(r"python:(3\.\d+)-(?:rapid-)?(x86_64|arm64)", container.image)
+    return (f"python{found[1]}", found[2]) if found else (None, None)
