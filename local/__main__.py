@@ -44,4 +44,7 @@ def _given(arguments, *options):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    try:
+        main(sys.argv[1:])
+    except KeyboardInterrupt:  # while it starts; a server ends by itself
+        sys.exit(130)
