@@ -160,6 +160,8 @@ class Variables(EnvironmentVariables):
     def _get_aws_variables(self):
         result = super()._get_aws_variables()
         result["AWS_LAMBDA_LOG_GROUP_NAME"] = self.logging_config.get("LogGroup") or f"/aws/lambda/{self.name}"
+        # In a terminal a log line is a line; JSON is for the log group.
+        result.pop("AWS_LAMBDA_LOG_FORMAT", None)
         return result
 
 

@@ -125,8 +125,6 @@ class ProcessRuntime(LambdaRuntime):
             "_HANDLER": config.handler,
             "AWS_LAMBDA_FUNCTION_TIMEOUT": str(config.timeout),
         }
-        # In a terminal a log line is a line; JSON is for the log group.
-        environment.pop("AWS_LAMBDA_LOG_FORMAT", None)
         debugged, handler = _is_debugged(config), config.handler
         if debugged:
             environment.update(debug_variables(config.handler, "127.0.0.1"))
