@@ -1,5 +1,6 @@
 """Puts local/debugger/attach.py in front of a function's handler, so that an editor can attach at any time."""
 
+import json
 from pathlib import Path
 
 # Attaches editors; installed only when --debug-port asks for it. Its wheel without compiled parts runs everywhere.
@@ -11,13 +12,9 @@ WAKE = "wake up"
 
 
 def variables(handler, host, port, wait):
-    """The environment variables that attach.py reads: the real handler, where debugpy listens, whether it waits."""
+    """The environment variables of a debugged function: for attach.py the real handler, and where debugpy listens."""
     return {
-        "DEBUG_HANDLER": handler,
-        "DEBUG_HOST": host,
-        "DEBUG_PORT": str(port),
-        "DEBUG_WAIT": "1" if wait else "",
-        "DEBUG_WAKE": WAKE,
+        "_ATTACH": json.dumps({"handler": handler, "host": host, "port": port, "wait": wait, "wake": WAKE}),
         # Or debugpy warns of the standard library's frozen modules, in which nobody sets a breakpoint.
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
     }
