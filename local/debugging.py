@@ -1,4 +1,4 @@
-"""Puts local/debugger/attach.py in front of a function's handler, so that an editor can attach at any time."""
+"""Puts local/inside/attach.py in front of a function's handler, so that an editor can attach at any time."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 # Attaches editors; installed only when --debug-port asks for it. Its wheel without compiled parts runs everywhere.
 DEBUGPY = "debugpy==1.8.22"
 
-DIRECTORY = Path(__file__).parent / "debugger"
+DIRECTORY = Path(__file__).parent / "inside"
 HANDLER = "attach.handler"
 WAKE = "wake up"
 

@@ -1,5 +1,6 @@
 """The HTTP server in front of SAM CLI's applications, and what it says in the terminal."""
 
+import contextlib
 import errno
 import re
 import signal
@@ -8,10 +9,15 @@ import sys
 import threading
 import time
 
-from werkzeug.serving import WSGIRequestHandler, make_server
+from cheroot.ssl.builtin import BuiltinSSLAdapter
+from cheroot.wsgi import Server
 
-_serving = None
-_listening = None
+# A few more than there may be execution environments, so that a request beyond these still gets its 403.
+_THREADS = 40
+
+_server = None
+_application = None
+_before = None
 _speaking = threading.Lock()
 
 
@@ -25,14 +31,21 @@ def say(line):
         print(line, file=sys.stderr, flush=True)
 
 
-def listen(host, port):
-    """Takes the port (0: a free one) and returns it. Raises CannotListen, which says what to do."""
-    global _listening
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    _listening = socket.socket(family)
-    _listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+def listen(host, port, ssl_files):
+    """Takes the port (0: a free one) and returns it. Raises CannotListen, which says what to do.
+
+    `ssl_files` are the paths of a certificate and of its key, or None.
+    """
+    global _server
+    _server = Server((host, port), _answer, numthreads=_THREADS)
+    if ssl_files:
+        _server.ssl_adapter = BuiltinSSLAdapter(*ssl_files)
     try:
-        _listening.bind((host, port))
+        # Once here for the reason, which the server does not tell.
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+            probe.listen()
     except OverflowError:
         raise CannotListen(f"port {port} is none; a port is a number from 0 to 65535") from None
     except OSError as error:
@@ -40,43 +53,33 @@ def listen(host, port):
             raise CannotListen(
                 f"port {port} is in use by another program; stop it, or take another port: ./run.sh --port {port + 1}"
             ) from None
-        raise CannotListen(f"cannot listen on {host}, port {port}: {error.strerror}") from None
-    _listening.listen(128)
-    return _listening.getsockname()[1]
+        raise CannotListen(f"cannot listen on {host}, port {port}: {error.strerror or error}") from None
+    # What is left of it are connections that clients have broken off, which is none of the developer's errors.
+    _server.error_log = lambda *_, **__: None
+    preparing = _daemon(_server.prepare)
+    preparing.join()
+    return _server.bind_addr[1]
 
 
 def replace(application):
     """Serves this WSGI application from the next request on; false when nothing is served yet."""
-    global _serving
-    first, _serving = _serving is None, application
+    global _application
+    first, _application = _application is None, application
     return not first
 
 
-def serve(ssl_context, before):
+def serve(before):
     """Serves until Ctrl-C, SIGTERM or a closed terminal. `before` is called before each request."""
-
-    def application(environ, start_response):
-        before()
-        return _serving(environ, start_response)
-
-    server = make_server(
-        *_listening.getsockname()[:2],
-        application,
-        threaded=True,
-        request_handler=_Handler,
-        ssl_context=ssl_context,
-        fd=_listening.fileno(),
-    )
+    global _before
+    _before = before
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
-    try:
-        server.serve_forever(poll_interval=3600)
-    except KeyboardInterrupt:
-        pass
+    serving = _daemon(_server.serve)
+    with contextlib.suppress(KeyboardInterrupt):
+        serving.join()
     # A second Ctrl-C would only leave behind what the first one ends.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    raise SystemExit(0)
 
 
 def curl(base, routes):
@@ -86,23 +89,27 @@ def curl(base, routes):
     return f"curl {base}{path}" if method == "GET" else f"curl --request {method} {base}{path}"
 
 
+def _daemon(target):
+    """A started thread; it, and those that it starts, do not keep the process from ending."""
+    thread = threading.Thread(target=target, daemon=True)
+    thread.start()
+    return thread
+
+
 def _interrupt(*_):
     raise KeyboardInterrupt
 
 
-class _Handler(WSGIRequestHandler):
-    protocol_version = "HTTP/1.1"
-    # The head and the body of an answer go out in one packet.
-    wbufsize = 65536
-    disable_nagle_algorithm = True
+def _answer(environ, start_response):
+    """The WSGI application: that of SAM CLI, with a line for each request."""
+    start = time.monotonic()
 
-    def parse_request(self):
-        self._start = time.monotonic()
-        return super().parse_request()
+    def start_and_say(status, headers, exc_info=None):
+        query = f"?{environ['QUERY_STRING']}" if environ["QUERY_STRING"] else ""
+        took = f"{(time.monotonic() - start) * 1000:.0f} ms"
+        moment = time.strftime("%H:%M:%S")
+        say(f"{moment} {environ['REQUEST_METHOD']} {environ['PATH_INFO']}{query} {status.split()[0]} {took}")
+        return start_response(status, headers, exc_info)
 
-    def log_request(self, code="-", size="-"):
-        took = f"{(time.monotonic() - self._start) * 1000:.0f} ms"
-        say(f"{time.strftime('%H:%M:%S')} {self.command} {self.path} {getattr(code, 'value', code)} {took}")
-
-    def log_error(self, format, *arguments):
-        """Says nothing: a client that goes away, or speaks no HTTP, is none of the developer's errors."""
+    _before()
+    return _application(environ, start_and_say)

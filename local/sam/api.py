@@ -108,7 +108,7 @@ def serve(service):
     if server.replace(service._app):
         return
     try:
-        port = server.listen(service.host, service.port)
+        port = server.listen(service.host, service.port, service.ssl_context)
     except server.CannotListen as error:
         raise UserException(str(error)) from None
     base = f"{'https' if service.ssl_context else 'http'}://{service.host}:{port}"
@@ -123,7 +123,9 @@ def serve(service):
     if Context.current.debugged:
         threading.Thread(target=Context.current.keep_awake, daemon=True).start()
     server.say("Every save counts from the next request on. Ctrl-C ends.")
-    server.serve(service.ssl_context, lambda: Context.current.refresh())
+    server.serve(lambda: Context.current.refresh())
+    # Past SAM CLI's advice on what to do next, and past threads that still wait for a function.
+    raise SystemExit(0)
 
 
 def _cannot_run(error):

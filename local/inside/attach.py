@@ -12,6 +12,7 @@ import debugpy
 _asked = json.loads(os.environ.pop("_ATTACH"))
 debugpy.listen((_asked["host"], _asked["port"]))
 if _asked["wait"]:
+    print(f"Debugger: waits for an editor at port {_asked['port']}", flush=True)
     debugpy.wait_for_client()
 _module, _, _name = _asked["handler"].rpartition(".")
 _handler = getattr(importlib.import_module(_module.replace("/", ".")), _name)
