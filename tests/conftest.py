@@ -27,19 +27,28 @@ def free_port():
         return probe.getsockname()[1]
 
 
-@pytest.fixture
-def project(tmp_path):
-    """The files that git knows, in an empty directory, with the tools that ./install.sh put into .venv."""
-    copy = tmp_path / "my-app"
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"], cwd=ROOT, capture_output=True, check=True
-    )
-    for name in filter(None, listed.stdout.decode().split("\0")):
-        target = copy / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(ROOT / name, target)
-    (copy / ".venv").symlink_to(ROOT / ".venv")
+@pytest.fixture(scope="session")
+def new_project(tmp_path_factory):
+    """Makes a copy of the project: the files that git knows, with the tools that ./install.sh put into .venv."""
+
+    def copy():
+        directory = tmp_path_factory.mktemp("project") / "my-app"
+        command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+        listed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
+        for name in filter(None, listed.stdout.decode().split("\0")):
+            target = directory / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, target)
+        (directory / ".venv").symlink_to(ROOT / ".venv")
+        return directory
+
     return copy
+
+
+@pytest.fixture
+def project(new_project):
+    """A copy of the project for this test alone."""
+    return new_project()
 
 
 @pytest.fixture(scope="session")

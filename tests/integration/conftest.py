@@ -1,5 +1,6 @@
 """The real servers that the integration tests talk to."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent.parent)]
 
 import emulator as ministack
+from server import Server, engine_answers
 
 
 @pytest.fixture(scope="session")
@@ -36,3 +38,60 @@ def deploy(project, emulator, new_machine):
         )
 
     return run
+
+
+@pytest.fixture(scope="module", params=["processes", "containers"])
+def engine(request):
+    """What ./run.sh runs functions in; a module that is about one of them has a fixture of this name."""
+    if request.param == "containers" and not engine_answers():
+        pytest.skip("no container engine answers on this machine")
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def developer(new_machine):
+    """A new machine's environment, with what a developer's shell holds and no function may see."""
+    docker_variables = {name: value for name, value in os.environ.items() if name.startswith("DOCKER_")}
+    return {
+        **new_machine,
+        **docker_variables,
+        "MESSAGE": "from the developer's shell",
+        "STRAY": "from the developer's shell",
+        "AWS_ACCESS_KEY_ID": "AKIAREALDEVELOPERKEY",
+        "AWS_SECRET_ACCESS_KEY": "secret of the developer",
+        "AWS_SESSION_TOKEN": "token of the developer",
+        "AWS_PROFILE": "expired",
+    }
+
+
+@pytest.fixture
+def serve(engine, project, developer):
+    """Starts ./run.sh with options, and ends it after the test."""
+    started = []
+
+    def start(*options, environment=None, **more):
+        started.append(Server(project, engine, {**developer, **(environment or {})}, *options, **more))
+        return started[-1]
+
+    yield start
+    for running in started:
+        running.kill()
+
+
+@pytest.fixture(scope="module")
+def shared(engine, new_project, developer):
+    """./run.sh for all tests of a module; a module may have one of its own."""
+    running = Server(new_project(), engine, developer)
+    yield running
+    try:
+        assert running.end() == 0
+    finally:
+        running.kill()
+
+
+@pytest.fixture
+def server(shared):
+    """The shared ./run.sh; files that the test saves are as before afterwards."""
+    shared.begin()
+    yield shared
+    shared.restore()
