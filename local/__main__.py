@@ -25,8 +25,6 @@ def main(arguments):
         # The template itself: SAM CLI would take what an earlier build has left in .aws-sam.
         if not _given(arguments, "-t", "--template", "--template-file", "--hook-name"):
             arguments += ["--template-file", "template.yaml"]
-        if not _given(arguments, "-n", "--env-vars") and os.path.exists("env.json"):
-            arguments += ["--env-vars", "env.json"]
         if _given(arguments, "--profile"):
             print("The function gets your real AWS credentials, since --profile asks for them.", file=sys.stderr)
         else:

@@ -40,6 +40,8 @@ class Context(invoke_context.InvokeContext):
             options["warm_container_initialization_mode"] = options.get("warm_container_initialization_mode") or "LAZY"
         options["no_watch"] = bool(options.get("warm_container_initialization_mode"))  # _renew knows of a save sooner
         self._options = {"template_file": template_file, **options}
+        if not options.get("env_vars_file") and os.path.exists("env.json"):
+            options["env_vars_file"] = "env.json"
         super().__init__(template_file, **options)
 
     def __enter__(self):
