@@ -272,8 +272,14 @@ def test_settings_of_a_bucket_with_other_uses_stay(project, emulator, deploy):
     assert rules[0] == other_rule
 
 
-NO_REGION = "deploy.sh: no region is set; run: .venv/bin/aws configure set region us-east-1, or: AWS_REGION=us-east-1 ./deploy.sh"
-EXPIRED = "deploy.sh: the AWS credentials have expired; get new ones, with: .venv/bin/aws sso login, or: .venv/bin/aws configure"
+NO_REGION = (
+    "deploy.sh: no region is set; run: .venv/bin/aws configure set region us-east-1, "
+    "or: AWS_REGION=us-east-1 ./deploy.sh"
+)
+EXPIRED = (
+    "deploy.sh: the AWS credentials have expired; get new ones, with: .venv/bin/aws sso login, "
+    "or: .venv/bin/aws configure"
+)
 REFUSED = "deploy.sh: AWS refuses these credentials; enter them again with: .venv/bin/aws configure"
 EXPIRED_SAYS = "An error occurred (ExpiredToken) when calling the GetCallerIdentity operation: The token is expired"
 REFUSED_SAYS = "An error occurred (InvalidClientTokenId) when calling the GetCallerIdentity operation: It is invalid"

@@ -1,4 +1,4 @@
-"""What ./deploy.sh does about a stack that an earlier failure left, in states that the emulated AWS really gets into."""
+"""What ./deploy.sh does about a stack that an earlier failure left, in states that the emulated AWS gets into."""
 
 import json
 import os
@@ -177,8 +177,8 @@ def test_in_progress(stack, deploy):
 
     assert (stopped.returncode, stopped.stdout) == (1, "")
     assert stopped.stderr.splitlines()[-1] == (
-        f"deploy.sh: the stack {stack.name} is in CREATE_IN_PROGRESS: another deployment is running, or an interrupted one "
-        "still is; wait for its end with: .venv/bin/aws cloudformation wait stack-create-complete "
+        f"deploy.sh: the stack {stack.name} is in CREATE_IN_PROGRESS: another deployment is running, or an interrupted "
+        "one still is; wait for its end with: .venv/bin/aws cloudformation wait stack-create-complete "
         f"--stack-name {stack.name} --region us-east-1"
     )
 
