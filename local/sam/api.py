@@ -67,6 +67,9 @@ class Gateway(LocalApigwService):
         return jsonify(message="Missing Authentication Token"), 403
 
     def _too_large(self, _):
+        # A client that is still sending would see a broken connection instead of the answer.
+        while request.environ["wsgi.input"].read(2**20):
+            pass
         return jsonify(message="Request Too Long"), 413
 
     def _failed(self, _):
