@@ -20,6 +20,9 @@ def main(arguments):
     os.environ["SAM_CLI_TELEMETRY"] = "0"
     os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
     os.environ["__SAM_CLI_APP_DIR"] = os.path.abspath(".aws-sam")
+    # SAM CLI asks its containers over HTTP, on this machine, where no proxy can help.
+    for name in ("NO_PROXY", "no_proxy"):
+        os.environ[name] = ",".join(filter(None, [os.environ.get(name), "127.0.0.1", "localhost"]))
     serves = command in ("start-api", "start-lambda", "invoke") and "--help" not in arguments
     if serves:
         # The template itself: SAM CLI would take what an earlier build has left in .aws-sam.
