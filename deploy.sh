@@ -59,7 +59,7 @@ export AWS_REGION="$region" AWS_DEFAULT_REGION="$region"
 if ! account=$(aws sts get-caller-identity --query Account --output text 2>$LOG); then
   case "$(cat $LOG)" in
     *"Unable to locate credentials"*) fail "no AWS credentials were found; run: .venv/bin/aws configure" ;;
-    *xpired*) fail "the AWS credentials have expired; get new ones, with: .venv/bin/aws sso login, or: .venv/bin/aws configure" ;;
+    *xpired*) fail "the AWS credentials have expired; get new ones where these came from (aws sso login, say), or enter them with: .venv/bin/aws configure" ;;
     *InvalidClientTokenId* | *SignatureDoesNotMatch*) fail "AWS refuses these credentials; enter them again with: .venv/bin/aws configure" ;;
     *) fail "AWS does not say whose credentials these are; see .venv/bin/aws sts get-caller-identity: $(tr -s '\n' ' ' <$LOG)" ;;
   esac

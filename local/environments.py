@@ -46,6 +46,12 @@ _OF_ENVIRONMENT = {"Runtime.ExitError", "Sandbox.Timedout", "Function.ResponseSi
 # A paragraph of the runtime client on runtime updates, which do not happen here, before each error of an init.
 _ADVICE = re.compile(rb"\[WARNING\]\t\S*\t\S*\tLAMBDA_WARNING: Unhandled exception[^\n]*\n+")
 
+# The runtime client indents tracebacks with no-break spaces.
+_INDENT = re.compile(rb"(?m)^(?:\xc2\xa0)+")
+
+_PORTS = threading.Lock()
+_taken = set()
+
 
 class StillRunning(Exception):
     """The function has not answered within the time that its caller waits; it goes on by itself."""
@@ -171,19 +177,27 @@ class Environment:
         self.function = function
         self.key = key
         self.fresh = True
+        self._emulator = emulator
+        self._output = output
         self._reaper = reaper
-        ports = _free_ports(2)
+        self._connection = None
+        self._start()
+
+    def _start(self):
+        self._ports = _take_ports(2)
+        serves, runtime_api = (f"127.0.0.1:{port}" for port in self._ports)
         reading, low = os.pipe()
         # The emulator's language uses low numbers for itself on the way to starting its runtime.
         writing = fcntl.fcntl(low, fcntl.F_DUPFD_CLOEXEC, 200)
         os.close(low)
         # The emulator's own lines go nowhere: what counts among them is said here, and the function's stay readable.
-        command = ["sh", "-c", f'exec "$@" >/proc/self/fd/{writing} 2>&1', "sh", function.python]
+        command = ["sh", "-c", f'exec "$@" >/proc/self/fd/{writing} 2>&1', "sh", self.function.python, _BOOTSTRAP]
+        path = {"PYTHONPATH": os.pathsep.join(self.function.path)} if self.function.path else {}
         self._process = subprocess.Popen(
-            [emulator, "--log-level=fatal", f"--runtime-interface-emulator-address=127.0.0.1:{ports[0]}"]
-            + [f"--runtime-api-address=127.0.0.1:{ports[1]}", *command, _BOOTSTRAP, function.handler],
-            cwd=function.code,
-            env=dict(function.variables) | ({"PYTHONPATH": os.pathsep.join(function.path)} if function.path else {}),
+            [self._emulator, "--log-level=fatal", f"--runtime-interface-emulator-address={serves}"]
+            + [f"--runtime-api-address={runtime_api}", *command, self.function.handler],
+            cwd=self.function.code,
+            env={**dict(self.function.variables), **path},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -191,12 +205,9 @@ class Environment:
             start_new_session=True,
         )
         os.close(writing)
-        reaper.started(self._process.pid)
-        self._log = threading.Thread(target=_copy, args=(reading, output), daemon=True)
+        self._reaper.started(self._process.pid)
+        self._log = threading.Thread(target=_copy, args=(reading, self._output), daemon=True)
         self._log.start()
-        self._output = output
-        self._address = ("127.0.0.1", ports[0])
-        self._connection = None
 
     def invoke(self, event, tenant, wait):
         """The answer (bytes), and whether Lambda would keep the environment. Raises TimeoutError after `wait` s."""
@@ -227,6 +238,7 @@ class Environment:
         end(self._process.pid)
         self._process.wait()
         self._reaper.ended(self._process.pid)
+        _give_ports(self._ports)
         if self._connection:
             self._connection.close()
         self._log.join(1)
@@ -269,12 +281,15 @@ class Environment:
         deadline = time.monotonic() + _START_S
         while True:
             try:
-                self._connection = socket.create_connection(self._address)
+                self._connection = socket.create_connection(("127.0.0.1", self._ports[0]))
                 self._connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 return
             except ConnectionRefusedError:
-                if time.monotonic() > deadline or self._process.poll() is not None:
+                if time.monotonic() > deadline:
                     raise
+                if self._process.poll() is not None:  # another program was faster to take one of the ports
+                    self.end()
+                    self._start()
                 time.sleep(0.001)
 
 
@@ -297,17 +312,28 @@ def _error(kind, message):
     return json.dumps({"errorType": kind, "errorMessage": message}).encode()
 
 
-def _free_ports(count):
-    with contextlib.ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
+def _take_ports(count):
+    """Ports that are free, and that no other environment has been given to bind."""
+    with contextlib.ExitStack() as stack, _PORTS:
+        ports = []
+        while len(ports) < count:
+            probe = stack.enter_context(socket.socket())
             probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
+            if (port := probe.getsockname()[1]) not in _taken:
+                ports.append(port)
+        _taken.update(ports)
+        return ports
+
+
+def _give_ports(ports):
+    with _PORTS:
+        _taken.difference_update(ports)
 
 
 def _copy(reading, output):
     """Copies what a function prints; tracebacks come with carriage returns, so that they are one event in a log."""
     with open(reading, "rb", buffering=0) as stream:
         while data := stream.read(65536):
-            output.write(_ADVICE.sub(b"", data).replace(b"\r", b"\n"))
+            lines = _ADVICE.sub(b"", data).replace(b"\r", b"\n")
+            output.write(_INDENT.sub(lambda found: b" " * (len(found[0]) // 2), lines))
             output.flush()

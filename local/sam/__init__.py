@@ -43,6 +43,7 @@ def run(arguments, engine):
         runs._configure_interrupt = _timed(runs._configure_interrupt)
     BaseLocalService.run = api.serve
     LambdaOutputParser.is_lambda_error_response = staticmethod(lambda answer: environments.is_error(_bytes(answer)))
+    local_apigw_service.LocalApigwService._should_base64_decode_body = staticmethod(api.decodes)
     Cors.cors_to_headers = staticmethod(api.cors_headers)
     EventTracker.track_event = staticmethod(lambda *_, **__: None)
     version_checker._inform_newer_version = lambda: None

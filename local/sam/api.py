@@ -15,6 +15,7 @@ from local.sam.context import Context
 from local.sam.processes import CALLER, TooLarge
 
 _CORS_HEADERS = Cors.cors_to_headers
+_DECODES = LocalApigwService._should_base64_decode_body
 
 
 class FunctionFailed(Exception):
@@ -92,6 +93,11 @@ def _checked(answer, rest):
     if remark:
         server.say(remark)
     return answer
+
+
+def decodes(binary_types, flask_request, headers, is_base64):
+    """Whether a REST API turns the body into bytes: with "*/*" in any case, whatever the client says it accepts."""
+    return is_base64 if "*/*" in binary_types else _DECODES(binary_types, flask_request, headers, is_base64)
 
 
 def cors_headers(cors, origin, kind):

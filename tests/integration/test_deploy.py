@@ -277,8 +277,8 @@ NO_REGION = (
     "or: AWS_REGION=us-east-1 ./deploy.sh"
 )
 EXPIRED = (
-    "deploy.sh: the AWS credentials have expired; get new ones, with: .venv/bin/aws sso login, "
-    "or: .venv/bin/aws configure"
+    "deploy.sh: the AWS credentials have expired; get new ones where these came from (aws sso login, say), "
+    "or enter them with: .venv/bin/aws configure"
 )
 REFUSED = "deploy.sh: AWS refuses these credentials; enter them again with: .venv/bin/aws configure"
 EXPIRED_SAYS = "An error occurred (ExpiredToken) when calling the GetCallerIdentity operation: The token is expired"
