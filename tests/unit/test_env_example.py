@@ -1,9 +1,11 @@
 """env.json.example names what template.yaml declares: what is copied from it must be taken, not refused."""
 
 import json
+from pathlib import Path
 
 import yaml
-from conftest import ROOT
+
+ROOT = Path(__file__).parents[2]
 
 
 class Template(yaml.SafeLoader):
