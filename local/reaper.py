@@ -2,7 +2,7 @@
 
 Runs as a process of its own, `python -m local.reaper`, and reads from a pipe that only the server holds open: "+ID"
 when a session of processes (setsid(2)) has been started, "-ID" when it has ended, and the end of the file when the
-server is gone, however it went. What is no number is the ID of a container.
+server is gone, however it went. What is no number is the label of containers.
 """
 
 import contextlib
@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 
 def end(session):
@@ -56,7 +57,10 @@ if __name__ == "__main__":
         (alive.add if line[0] == "+" else alive.discard)(line[1:].strip())
     for session in filter(str.isdecimal, alive):
         end(int(session))
-    if containers := [identifier for identifier in alive if not identifier.isdecimal()]:
-        from local.sam import remove_containers
+    for label in alive:
+        if not label.isdecimal():
+            from local.sam import remove_containers
 
-        remove_containers(containers)
+            for _ in range(3):  # the engine may still be at one that the server has asked for
+                remove_containers(label)
+                time.sleep(1)

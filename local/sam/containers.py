@@ -3,6 +3,8 @@
 import atexit
 import os
 import re
+import time
+import uuid
 
 from samcli.commands.exceptions import UserException
 from samcli.commands.local.lib.local_lambda import LocalLambdaRunner
@@ -19,22 +21,17 @@ class Containers(ContainerManager):
 
     def __init__(self, *arguments, **options):
         super().__init__(*arguments, **options)
+        # A label is there from the start; an id only once a container is, which may be after this process.
+        self._label = f"local.server={uuid.uuid4()}"
         self._reaper = Reaper()
-        self._running = {}
+        self._reaper.started(self._label)
         atexit.register(self._remove)
 
     def create(self, container, context):
         self._equip(container)
+        name, _, value = self._label.partition("=")
+        container._labels[name] = value
         super().create(container, context)
-        self._reaper.started(container.id)
-        self._running[container.id] = container
-
-    def stop(self, container):
-        identifier = container.id
-        super().stop(container)
-        self._running.pop(identifier, None)
-        if identifier:
-            self._reaper.ended(identifier)
 
     def _equip(self, container):
         """Mounts what requirements.txt lists, and debugpy when it is asked for."""
@@ -65,7 +62,10 @@ class Containers(ContainerManager):
             environment["PYTHONPATH"] = ":".join(found)
 
     def _remove(self):
-        remove_containers(self._running)
+        remove_containers(self._label)
+        time.sleep(0.2)  # for one that a request has just asked for
+        remove_containers(self._label)
+        self._reaper.ended(self._label)
 
 
 def _image(container):

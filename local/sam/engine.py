@@ -12,11 +12,11 @@ def container_engine():
     return type(client).__name__.removesuffix("ContainerClient")
 
 
-def remove_containers(identifiers):
-    """Removes the containers, running or not, and does nothing about those that are gone."""
+def remove_containers(label):
+    """Removes the containers with the label (NAME=VALUE), running or not."""
     client = ContainerClientFactory.create_client()
-    for identifier in identifiers:
+    for container in client.containers.list(all=True, filters={"label": label}):
         try:
-            client.api.remove_container(identifier, force=True)
+            container.remove(force=True)
         except Exception:  # gone, or going
             continue

@@ -1,0 +1,50 @@
+"""env.json against the template."""
+
+import pytest
+
+from local import variables
+
+FUNCTIONS = [(["First", "my-name"], {"MESSAGE": ""}), (["Other"], {"LIMIT": 1})]
+
+
+def check(values):
+    variables.check("env.json", values, FUNCTIONS)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"First": {"MESSAGE": "x"}, "Other": {"LIMIT": 2}},
+        {"my-name": {"MESSAGE": True}},
+        {"Parameters": {"MESSAGE": "x", "LIMIT": "y"}},
+    ],
+)
+def test_values_that_the_template_declares_pass(values):
+    check(values)
+
+
+@pytest.mark.parametrize(
+    "values, reason",
+    [
+        ({"Mine": {}}, 'the template has no function "Mine"; it has First, Other'),
+        ({"First": {"LIMIT": 1}}, '"LIMIT" is not declared for First; add to template.yaml'),
+        ({"Parameters": {"NEW": 1}}, '"NEW" is not declared for a function; add to template.yaml'),
+        ({"First": "x"}, '"First" must be an object of variables, as in env.json.example'),
+        ({"First": {"MESSAGE": ["x"]}}, '"MESSAGE" of First must be a string, a number or a boolean'),
+    ],
+)
+def test_values_unlike_the_template_are_unfit(values, reason):
+    with pytest.raises(variables.Unfit) as error:
+        check(values)
+
+    assert str(error.value).startswith(f"env.json: {reason}")
+
+
+@pytest.mark.parametrize("text, reason", [("{", "env.json is no JSON"), ("[]", "must be an object of functions")])
+def test_file_that_is_no_object_is_unfit(tmp_path, monkeypatch, text, reason):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "env.json").write_text(text)
+
+    with pytest.raises(variables.Unfit, match=reason):
+        variables.read("env.json")
