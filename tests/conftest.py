@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT / "src"))
+# For the package "local", and for the handler.
+sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 # For the emulator, and for the package "local".
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent.parent)]
+sys.path.insert(0, str(Path(__file__).parent.parent.parent))
+sys.path.insert(0, str(Path(__file__).parent))
 
 import emulator as ministack
 from server import Server, engine_answers

@@ -1,0 +1,111 @@
+"""What counts as a change of a directory, with inotify and without."""
+
+import os
+import threading
+import time
+
+import pytest
+
+from local import watch
+
+
+@pytest.fixture(params=["inotify", "scan"])
+def directory(request, tmp_path, monkeypatch):
+    if request.param == "scan":
+        monkeypatch.setattr(watch, "_reports", lambda directory: False)
+    elif not watch._reports(tmp_path):
+        pytest.skip("no inotify for this directory")
+    (tmp_path / "below").mkdir()
+    for name in ("a.py", "below/b.py"):
+        (tmp_path / name).write_text("1")
+    return tmp_path
+
+
+def in_place(directory):
+    (directory / "a.py").write_text("2")
+
+
+def by_renaming(directory):
+    (directory / "new").write_text("2")
+    os.replace(directory / "new", directory / "a.py")
+
+
+def below(directory):
+    (directory / "below" / "b.py").write_text("2")
+
+
+def added(directory):
+    (directory / "c.py").touch()
+
+
+def deleted(directory):
+    (directory / "a.py").unlink()
+
+
+def directory_deleted(directory):
+    below = directory / "below"
+    (below / "b.py").unlink()
+    below.rmdir()
+
+
+@pytest.mark.parametrize("change", [in_place, by_renaming, below, added, deleted, directory_deleted])
+def test_change_is_seen_once(directory, change):
+    tree = watch.Tree(directory)
+    before = tree.version()
+    assert tree.version() == before
+
+    change(directory)
+
+    after = tree.version()
+    assert after > before
+    assert tree.version() == after
+
+
+def test_file_in_a_new_directory_is_seen(directory):
+    tree = watch.Tree(directory)
+    (directory / "new").mkdir()
+    (directory / "new" / "c.py").write_text("1")
+    before = tree.version()
+
+    (directory / "new" / "c.py").write_text("2")
+
+    assert tree.version() > before
+
+
+@pytest.mark.parametrize("name", ["a.pyc", ".a.py.swp", "a.py~", "4913"])
+def test_what_editors_and_python_write_beside_sources_does_not_count(directory, name):
+    tree = watch.Tree(directory)
+    before = tree.version()
+
+    (directory / name).write_text("1")
+    (directory / "__pycache__").mkdir()
+    (directory / "__pycache__" / "a.cpython-313.pyc").write_text("1")
+
+    assert tree.version() == before
+
+
+def test_only_wanted_names_count(directory):
+    tree = watch.Tree(directory, recursive=False, wanted=r".*\.json")
+    before = tree.version()
+
+    (directory / "c.py").write_text("1")
+    (directory / "below" / "d.json").write_text("1")
+    assert tree.version() == before
+    (directory / "e.json").write_text("1")
+    assert tree.version() > before
+
+
+def test_save_under_way_is_waited_for(tmp_path):
+    """With inotify alone: who has begun to write gets a moment to end."""
+    if not watch._reports(tmp_path):
+        pytest.skip("no inotify for this directory")
+    tree = watch.Tree(tmp_path)
+    with (tmp_path / "a.py").open("w") as file:
+        file.write("half")
+        file.flush()
+        threading.Timer(0.1, lambda: (file.write(" whole"), file.close())).start()
+        begin = time.monotonic()
+        tree.version()
+
+        assert (tmp_path / "a.py").read_text() == "half whole"
+    assert 0.05 < time.monotonic() - begin < 0.25
