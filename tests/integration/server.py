@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import threading
 import time
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 import docker
+import pytest
 
 _READY = "Ctrl-C ends."
 _START_S = 60
@@ -148,9 +150,13 @@ class Server:
             except ProcessLookupError:
                 continue
         self._process.wait()
+        for container in containers(self.project):
+            container.remove(force=True)
 
 
 def command(project, engine, *options):
+    if engine == "processes" and sys.platform != "linux":
+        pytest.skip("Lambda's emulator, and so a function without a container, runs on Linux only")
     return [str(project / "run.sh"), *(["--no-docker"] if engine == "processes" else []), *options]
 
 
