@@ -144,9 +144,11 @@ class Pool:
         try:
             environment = Environment(self._emulator, function, key, self._output, self._reaper)
         except BaseException:
-            self._count -= 1
+            with self._free:
+                self._count -= 1
             raise
-        self._all.add(environment)
+        with self._free:
+            self._all.add(environment)
         return environment
 
     def _release(self, environment, kept):
