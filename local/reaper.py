@@ -61,6 +61,6 @@ if __name__ == "__main__":
         if not label.isdecimal():
             from local.sam import remove_containers
 
-            for _ in range(3):  # the engine may still be at one that the server has asked for
-                remove_containers(label)
-                time.sleep(1)
+            remove_containers(label)
+            time.sleep(0.5)  # the engine may still be at one that the server has asked for
+            remove_containers(label)

@@ -194,7 +194,7 @@ def engine_answers():
 
 
 def assert_nothing_left(project):
-    deadline = time.monotonic() + 3
+    deadline = time.monotonic() + 5
     while (left := (processes(project), containers(project))) != ({}, []):
         assert time.monotonic() < deadline, f"left behind: {left}"
         time.sleep(0.05)
