@@ -163,7 +163,7 @@ def command(project, engine, *options):
 def run(project, engine, environment, *options, **more):
     """./run.sh with options that let it end by itself."""
     return subprocess.run(
-        command(project, engine, *options), env=environment, check=False, capture_output=True, timeout=60, **more
+        command(project, engine, *options), env=environment, check=False, capture_output=True, timeout=20, **more
     )
 
 

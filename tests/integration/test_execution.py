@@ -74,11 +74,11 @@ FAULTS = {
     "is killed": ("import os\ndef handler(*_):\n    os.kill(os.getpid(), 9)\n", "signal: killed"),
     "crashes": ("import os\ndef handler(*_):\n    os.kill(os.getpid(), 11)\n", "signal: segmentation fault"),
     "is no JSON": ("def handler(*_):\n    return {'body': {1}}\n", "Object of type set is not JSON serializable"),
-    "does not parse": ("def handler(*_)\n", "Syntax error in module 'lambda'"),
+    "does not parse": ("def handler(*_)\n", "Syntax error in module"),
     "does not import": ("import no_such_module\n", "No module named 'no_such_module'"),
     "raises on import": ("1 / 0\n", "division by zero"),
     "exits on import": ("import sys\nsys.exit(5)\n", "Runtime exited"),
-    "lacks the handler": ("def handle(*_):\n    pass\n", "Handler 'handler' missing on module 'lambda'"),
+    "lacks the handler": ("def handle(*_):\n    pass\n", "Handler 'handler' missing on module"),
     "takes no context": ("def handler(event):\n    pass\n", "takes 1 positional argument but 2 were given"),
 }
 

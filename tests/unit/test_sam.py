@@ -100,7 +100,7 @@ KEPT = {
     "samcli.commands.local.lib.local_lambda:LocalLambdaRunner": "aws_profile aws_region",
     "samcli.local.apigw.local_apigw_service:LocalApigwService": "api",
     "samcli.local.docker.container:Container": "_additional_volumes _concurrency_semaphore _entrypoint _env_vars "
-    "_host_dir debug_options id",
+    "_host_dir _labels debug_options id",
     "samcli.local.lambdafn.config:FunctionConfig": "code_abs_path durable_config env_vars full_path handler layers "
     "packagetype runtime timeout",
     "samcli.local.lambdafn.env_vars:EnvironmentVariables": "logging_config",
@@ -155,6 +155,20 @@ def test_command_takes_the_context_when_it_runs(command):
 
     assert "InvokeContext" not in vars(module)
     assert "invoke_context import InvokeContext" in inspect.getsource(module)
+
+
+def test_every_inner_name_that_local_sam_uses_is_listed_here():
+    used, own, listed = set(), set(), set(" ".join(KEPT.values()).split())
+    for file in (ROOT / "local" / "sam").glob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Attribute):
+                (own if isinstance(node.ctx, ast.Store) else used).add(node.attr)
+            elif isinstance(node, ast.FunctionDef):
+                own.add(node.name)
+    for names in CALLED.values():
+        listed |= {path.rpartition(".")[2] for path in names}
+
+    assert {name for name in used - own - listed if re.match("_[a-z]", name)} == set()
 
 
 def test_emulator_is_where_it_is_run_from():
