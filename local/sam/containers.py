@@ -19,13 +19,17 @@ from local.sam.engine import remove_containers
 class Containers(ContainerManager):
     """SAM CLI's manager of containers, which ends what it has started, and mounts the function's packages."""
 
+    _label = None
+    _reaper = None
+
     def __init__(self, *arguments, **options):
         super().__init__(*arguments, **options)
-        # A label is there from the start; an id only once a container is, which may be after this process.
-        self._label = f"local.server={uuid.uuid4()}"
-        self._reaper = Reaper()
-        self._reaper.started(self._label)
-        atexit.register(self._remove)
+        if not Containers._label:  # one for the process: a template that is read again makes a manager again
+            # A label is there from the start; an id only once a container is, which may be after this process.
+            Containers._label = f"local.server={uuid.uuid4()}"
+            Containers._reaper = Reaper()
+            self._reaper.started(self._label)
+            atexit.register(self._remove)
 
     def create(self, container, context):
         self._equip(container)

@@ -41,6 +41,10 @@ def deploy(project, emulator, new_machine):
     return run
 
 
+# Of the terminal, when a test fails.
+SHOWN = 10_000
+
+
 @pytest.fixture(scope="module", params=["processes", "containers"])
 def engine(request):
     """What ./run.sh runs functions in; a module that is about one of them has a fixture of this name."""
@@ -76,6 +80,7 @@ def serve(engine, project, developer):
 
     yield start
     for running in started:
+        print(running.terminal[-SHOWN:])
         running.kill()
 
 
@@ -95,4 +100,5 @@ def server(shared):
     """The shared ./run.sh; files that the test saves are as before afterwards."""
     shared.begin()
     yield shared
+    print(shared.terminal[-SHOWN:])
     shared.restore()

@@ -143,15 +143,8 @@ class Server:
         return code
 
     def kill(self):
-        """Whatever is left of it ends now."""
-        for pid in processes(self.project):
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
-        self._process.wait()
-        for container in containers(self.project):
-            container.remove(force=True)
+        kill(self.project)
+        self._process.wait(_END_S)
 
 
 def command(project, engine, *options):
@@ -191,6 +184,15 @@ def engine_answers():
         return docker.from_env().ping()
     except docker.errors.DockerException:
         return False
+
+
+def kill(project):
+    """Whatever is left of it ends now."""
+    for pid in processes(project):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    for container in containers(project):
+        container.remove(force=True)
 
 
 def assert_nothing_left(project):

@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import re
+import select
 import shlex
 import signal
 import subprocess
@@ -14,7 +15,7 @@ import boto3
 import pytest
 from botocore import UNSIGNED
 from botocore.config import Config
-from server import Server, answering, assert_nothing_left, command, processes, run, stale_or_failed
+from server import Server, answering, assert_nothing_left, command, kill, processes, run, stale_or_failed
 
 HELLO = {"message": "Hello from Lambda"}
 FAILED = (502, {"message": "Internal server error"})
@@ -144,6 +145,19 @@ def test_edit_of_template_is_live(server):
     assert server.get() == (403, {"message": "Missing Authentication Token"})
 
 
+def test_reading_the_template_again_starts_no_further_reaper(server):
+    def reapers():
+        return sum("local.reaper" in line for line in processes(server.project).values())
+
+    server.get()
+    before = reapers()
+    for number in range(3):
+        server.replace("template.yaml", "Timeout: 1", "Timeout: 1" + "0" * number)
+        server.get("/nowhere")
+
+    assert reapers() == before
+
+
 def test_broken_template_leaves_the_last_good_one_serving(server):
     server.replace("template.yaml", "Resources:", "Resources: [")
 
@@ -271,21 +285,24 @@ def test_closed_terminal_in_a_request_leaves_nothing_behind(engine, project, dev
     pid, terminal = pty.fork()
     if pid == 0:
         os.execve(arguments[0], arguments, developer)
-    shown = wait_for("Ctrl-C ends.", terminal)
-    address = re.search(r"127\.0\.0\.1:\d+", shown)[0]
-    asking = subprocess.Popen(["curl", "--silent", f"http://{address}/my-endpoint"], stdout=subprocess.DEVNULL)
-    wait_for("begun", terminal)
+    try:
+        address = re.search(r"127\.0\.0\.1:\d+", wait_for("Ctrl-C ends.", terminal))[0]
+        asking = subprocess.Popen(["curl", "--silent", f"http://{address}/my-endpoint"], stdout=subprocess.DEVNULL)
+        wait_for("begun", terminal)
 
-    os.close(terminal)
-    os.waitpid(pid, 0)
-    asking.wait(10)
+        os.close(terminal)
+        asking.wait(10)
 
-    assert_nothing_left(project)
+        assert_nothing_left(project)
+    finally:
+        kill(project)
+        os.waitpid(pid, 0)
 
 
 def wait_for(text, terminal):
     shown = ""
     while text not in shown:
+        assert select.select([terminal], [], [], 20)[0], f"no {text!r} in {shown}"
         shown += os.read(terminal, 4096).decode()
     return shown
 
@@ -294,13 +311,16 @@ def test_interrupt_of_the_start_ends_it_quietly(engine, project, developer):
     starting = subprocess.Popen(
         command(project, engine, "--port", "0"), env=developer, stderr=subprocess.PIPE, start_new_session=True
     )
-    time.sleep(0.4)
-    os.killpg(starting.pid, signal.SIGINT)
-    _, told = starting.communicate(timeout=10)
+    try:
+        time.sleep(0.4)
+        os.killpg(starting.pid, signal.SIGINT)
+        _, told = starting.communicate(timeout=10)
 
-    assert starting.returncode in (130, -signal.SIGINT)  # of Python, and of the shell before it
-    assert told == b""
-    assert_nothing_left(project)
+        assert starting.returncode in (130, -signal.SIGINT)  # of Python, and of the shell before it
+        assert told == b""
+        assert_nothing_left(project)
+    finally:
+        kill(project)
 
 
 def test_killed_server_leaves_nothing_behind(serve):
