@@ -37,7 +37,8 @@ def listen(host, port, ssl_files):
     `ssl_files` are the paths of a certificate and of its key, or None.
     """
     global _server
-    _server = Server((host, port), _answer, numthreads=_THREADS)
+    # Clients that connect at the same moment wait in this queue; beyond it the kernel lets them try again in a second.
+    _server = Server((host, port), _answer, numthreads=_THREADS, request_queue_size=128)
     if ssl_files:
         _server.ssl_adapter = BuiltinSSLAdapter(*ssl_files)
     try:
