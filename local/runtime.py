@@ -75,7 +75,7 @@ def _installed(text, what, runtime, say, architecture):
     home = _HOME / "packages" / key
     if not home.exists():
         say(f"==> Installing {os.path.relpath(what.removeprefix('--requirements=')) if what[0] == '-' else what}")
-        _make(home, lambda new: _uv("pip", "install", "--quiet", *target, f"--target={new}", what))
+        _make(home, lambda new: _pip_install(*target, f"--target={new}", what))
     return home
 
 
@@ -86,14 +86,7 @@ def _create(new, number, say):
         if not _try(*venv, f"--python={number}", "--managed-python"):
             _uv(*venv, f"--python={_nearest(number)}")
     say("==> Installing what Lambda's Python runtime has")
-    _uv(
-        "pip",
-        "install",
-        "--quiet",
-        "--compile-bytecode",
-        f"--python={new}",
-        f"--requirements={_HERE / 'requirements.txt'}",
-    )
+    _pip_install("--compile-bytecode", f"--python={new}", f"--requirements={_HERE / 'requirements.txt'}")
 
 
 def _nearest(number):
@@ -145,6 +138,10 @@ def _try(*arguments):
     except InstallError:
         return False
     return True
+
+
+def _pip_install(*arguments):
+    _uv("pip", "install", "--quiet", *arguments)
 
 
 def _uv(*arguments, timeout=None):

@@ -15,6 +15,9 @@ from cheroot.wsgi import Server
 # A few more than there may be execution environments, so that a request beyond these still gets its 403.
 _THREADS = 40
 
+# Ctrl-C, an orderly end, a closed terminal.
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 _server = None
 _application = None
 _before = None
@@ -73,13 +76,13 @@ def serve(before):
     """Serves until Ctrl-C, SIGTERM or a closed terminal. `before` is called before each request."""
     global _before
     _before = before
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in _ENDING:
         signal.signal(number, _interrupt)
     serving = _daemon(_server.serve)
     with contextlib.suppress(KeyboardInterrupt):
         serving.join()
     # A second Ctrl-C would only leave behind what the first one ends.
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in _ENDING:
         signal.signal(number, signal.SIG_IGN)
 
 

@@ -19,8 +19,8 @@ class Sources:
     "python/lib/python3.x/site-packages" in them; `unbuilt` are those which `sam build` would first make into that.
     """
 
-    def __init__(self, name, code, layers=(), unbuilt=()):
-        self.name, self.code, self.layers, self.unbuilt = name, code, tuple(layers), tuple(unbuilt)
+    def __init__(self, code, layers=(), unbuilt=()):
+        self.code, self.layers, self.unbuilt = code, tuple(layers), tuple(unbuilt)
         self._lock = threading.Lock()
         self._found = None
 

@@ -26,6 +26,7 @@ TOOLS = ROOT / ".venv" / "bin"
 EMULATOR = next((ROOT / ".venv").glob(f"lib/*/site-packages/samcli/local/rapid/aws-lambda-rie-{os.uname().machine}*"))
 INVOKE = "/2015-03-31/functions/function/invocations"
 QUICK = "--quick" in sys.argv
+OFFLINE = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), "http://127.0.0.1:9")
 
 HANDLER = """import json, time
 VERSION = {version}
@@ -48,6 +49,12 @@ if __name__ == "__main__":
 """
 
 
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 class Served:
     """One way to serve the function: `command` starts it in its directory, and a round takes `requests` requests."""
 
@@ -67,9 +74,7 @@ class Served:
 
     def start(self, **environment):
         """Seconds from the start to the first answer."""
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         # A new machine, without AWS credentials, on which nothing waits for those of an EC2 instance.
         clean = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
         clean |= {"AWS_DEFAULT_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true", "HOME": tempfile.gettempdir()}
@@ -87,12 +92,28 @@ class Served:
             time.sleep(0.01)
         return time.perf_counter() - started
 
+    def starts(self, rounds, **environment):
+        """The median of the seconds that `rounds` starts take; the last one goes on."""
+        taken = []
+        for _ in range(rounds):
+            if self.process:
+                self.stop()
+            taken.append(self.start(**environment))
+        return statistics.median(taken)
+
+    def close(self):
+        """Ends it, and removes its copy of the project."""
+        if self.process:
+            self.stop()
+        shutil.rmtree(self.directory.parent)
+
     def stop(self):
         os.killpg(self.process.pid, signal.SIGINT)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(10)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
+        self.process = None
 
     def ask(self, query=""):
         """(status, version) of one request on a connection of its own; (0, None) when there is no answer."""
@@ -176,9 +197,7 @@ class Served:
 
 def contestants():
     python = next((ROOT / ".venv" / "lambda").glob("python3.*/bin/python"))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        runtime_api = f"127.0.0.1:{probe.getsockname()[1]}"
+    runtime_api = f"127.0.0.1:{free_port()}"
     floor = [EMULATOR, "--log-level", "error", "--runtime-interface-emulator-address", "127.0.0.1:{port}"]
     floor += ["--runtime-api-address", runtime_api, python, "-m", "awslambdaric", "lambda.handler"]
     sam = [TOOLS / "sam", "local", "start-api", "--port", "{port}", "--skip-pull-image", "--template", "template.yaml"]
@@ -231,18 +250,12 @@ def main():
     engine, floor = served[0], served[1]
     warm = served[4] if len(served) > 4 else None
     others = variants()
+    offline = Served("offline", engine.command, 0)
     rows = {}
     try:
         for one in [*served, *others]:
-            starts = []
-            for _ in range(1 if QUICK else 3):
-                if one.process:
-                    one.stop()
-                starts.append(one.start())
-            rows[one.name] = [f"{statistics.median(starts):.2f} s"]
-        offline = Served("offline", engine.command, 0)
-        cut = {name: "http://127.0.0.1:9" for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")}
-        start_offline = statistics.median([offline.start(**cut), offline.stop(), offline.start(**cut)][::2])
+            rows[one.name] = [f"{one.starts(1 if QUICK else 3):.2f} s"]
+        start_offline = offline.starts(2, **OFFLINE)
         offline.stop()
 
         p50, p95 = ({one.name: [] for one in [*served, *others]} for _ in range(2))
@@ -280,10 +293,8 @@ def main():
                 f"{one.memory():.0f} MB",
             ]
     finally:
-        for one in [*served, *others]:
-            if one.process:
-                one.stop()
-            shutil.rmtree(one.directory.parent)
+        for one in [*served, *others, offline]:
+            one.close()
         # SAM CLI leaves some behind when it ends among edits.
         for left in containers() - others_containers:
             subprocess.run(["docker", "rm", "--force", left], capture_output=True, check=False)

@@ -1,31 +1,20 @@
-"""What every test starts from: the handler's module, a free port, a copy of the project to run scripts in."""
+"""What every test starts from: the handler's module, a copy of the project to run scripts in."""
 
 import importlib
 import os
 import shutil
-import socket
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
-# For the package "local", and for the handler.
-sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
 
 @pytest.fixture(scope="session")
 def handler():
     """lambda.handler, loaded by name as Lambda does it: `import lambda` is a syntax error."""
     return importlib.import_module("lambda").handler
-
-
-@pytest.fixture
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.fixture(scope="session")

@@ -76,9 +76,10 @@ class Context(invoke_context.InvokeContext):
         """Reads template, OpenAPI documents and env.json again when one of them was saved."""
         with _REFRESHING:
             self._renew()
-            if Context.current is not self or self._versions() == self._seen:
+            versions = self._versions()
+            if Context.current is not self or versions == self._seen:
                 return
-            self._seen = self._versions()
+            self._seen = versions
             if self._containers_mode is invoke_context.ContainersMode.WARM:
                 return server.say("template.yaml or env.json has changed: restart ./run.sh, since containers are warm")
             try:

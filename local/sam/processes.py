@@ -49,8 +49,8 @@ class Processes(Context):
         for name, option in _CONTAINERS_ONLY.items():
             if options.get(name):
                 raise UserException(f"{option} needs a container engine: start Docker or Finch, without --no-docker")
-        # Environments are warm in any case, and there is nothing to watch or to load before the first request.
-        options.update(warm_container_initialization_mode=None, no_watch=False)
+        # Environments are warm in any case, and there is nothing to load before the first request.
+        options["warm_container_initialization_mode"] = None
         super().__init__(template_file, **options)
 
     def _renew(self):
@@ -145,7 +145,7 @@ class ProcessRuntime(LambdaRuntime):
         for directory in (code, *layers[True], *layers[False]):
             if not os.path.isdir(directory):
                 raise UserException(f"{config.full_path}: the template names {directory}, which does not exist")
-        return self._sources.setdefault(config.full_path, Sources(config.full_path, code, layers[False], layers[True]))
+        return self._sources.setdefault(config.full_path, Sources(code, layers[False], layers[True]))
 
 
 class TooLarge(UserException):

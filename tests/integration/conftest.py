@@ -2,16 +2,9 @@
 
 import os
 import subprocess
-import sys
-from pathlib import Path
-
-import pytest
-
-# For the emulator, and for the package "local".
-sys.path.insert(0, str(Path(__file__).parent.parent.parent))
-sys.path.insert(0, str(Path(__file__).parent))
 
 import emulator as ministack
+import pytest
 from server import Server, engine_answers
 
 

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import boto3
+from ports import free_port
 
 MINISTACK = "ministack==1.5.33"
 # Expands the SAM transform, as CloudFormation does.
@@ -51,9 +51,7 @@ class Emulator:
 
 def start(directory: Path):
     """Starts ministack, which logs and unpacks functions in `directory`. Returns (Emulator, process)."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     url = f"http://127.0.0.1:{port}"
     # A developer's AWS variables stay out: ministack hands its environment on to the functions.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}

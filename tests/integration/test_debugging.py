@@ -6,7 +6,7 @@ import threading
 import time
 from urllib.request import urlopen
 
-import pytest
+from ports import free_port
 
 
 class Editor:
@@ -54,14 +54,8 @@ def attached(port, *arguments):
     raise AssertionError("nobody listens for the editor")
 
 
-@pytest.fixture
-def debug_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def test_editor_attaches_and_breaks_and_again_after_a_save(serve, debug_port):
+def test_editor_attaches_and_breaks_and_again_after_a_save(serve):
+    debug_port = free_port()
     server = serve("--debug-port", str(debug_port))
     handler = server.project / "src" / "lambda.py"
     line = next(n for n, text in enumerate(handler.read_text().splitlines(), 1) if "return {" in text)

@@ -5,13 +5,13 @@ import os
 import platform
 import re
 import signal
-import socket
 import subprocess
 import time
 
 import emulator
 import pytest
 import readme
+from ports import free_port
 from server import engine_answers
 
 # Commands that no test can run, and why.
@@ -53,7 +53,7 @@ class Terminal:
 
     def __init__(self, directory, environment, log):
         self.directory, self.environment, self.log = directory, environment, log
-        self.ports = {"3000": free_port(), "4566": free_port()}
+        self.ports = {"3000": str(free_port()), "4566": str(free_port())}
         self.serving = []
         self.api = None
 
@@ -127,12 +127,6 @@ class Terminal:
                 os.killpg(process.pid, signal.SIGKILL)
             except ProcessLookupError:
                 continue
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return str(probe.getsockname()[1])
 
 
 def plain(lines):

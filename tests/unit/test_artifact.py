@@ -1,11 +1,6 @@
 """The check of what `sam build` made, on artifacts that take no build."""
 
-import sys
-from pathlib import Path
-
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent.parent.parent))
 
 from local import artifact
 

@@ -1,13 +1,8 @@
 """The owner of the bucket: the emulated AWS takes ExpectedBucketOwner and does not compare it."""
 
-import sys
-from pathlib import Path
-
 import boto3
 import pytest
 from botocore.stub import Stubber
-
-sys.path.insert(0, str(Path(__file__).parent.parent.parent))
 
 from local import bucket
 
