@@ -1,4 +1,4 @@
-"""What the README says, for machines: its commands with the output that it shows, and its examples."""
+"""What the README says, for machines: its commands with the output that it shows, its examples and settings."""
 
 import re
 from dataclasses import dataclass, field
@@ -6,9 +6,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
 README = ROOT / "README.md"
-EXAMPLES = ROOT / ".github" / "EXAMPLES.md"
 
-_PART = re.compile(r'# (?:(?P<title>[^"]+)\. )?(?P<file>[\w./-]+\.(?:py|yaml))(?:, (?P<place>.+))?')
+_PLACED = re.compile(r"(?P<line>.*\S)  # (?P<place>.+)")
 
 
 @dataclass
@@ -22,16 +21,16 @@ class Command:
 
 @dataclass
 class Example:
-    """An addition to the project; each part is a (file, place, lines)."""
+    """An addition to the project; each part is a (place, lines)."""
 
     title: str
     parts: list = field(default_factory=list)
 
 
-def blocks(file):
+def blocks():
     """(chapter, language, lines) of every fenced block."""
     chapter, language, lines = None, None, []
-    for line in file.read_text().splitlines():
+    for line in README.read_text().splitlines():
         if language is not None and line == "```":
             yield chapter, language, lines
             language = None
@@ -43,10 +42,16 @@ def blocks(file):
             chapter = line[3:]
 
 
+def block(wanted):
+    """The lines of the one block in this language."""
+    (lines,) = [lines for _, language, lines in blocks() if language == wanted]
+    return lines
+
+
 def commands():
     """Every Command of the README, in order."""
     found = []
-    for chapter, language, lines in blocks(README):
+    for chapter, language, lines in blocks():
         if language == "console":
             for line in lines:
                 if line.startswith("$ "):
@@ -57,48 +62,53 @@ def commands():
 
 
 def examples():
-    """{title: Example} of the README and EXAMPLES.md, in order."""
+    """{title: Example}, in order."""
     found = {}
-    for file in (README, EXAMPLES):
-        for _, language, lines in blocks(file):
-            if language not in ("python", "yaml"):
-                continue
-            for line in lines:
-                if part := _PART.fullmatch(line):
-                    if part["title"]:
-                        example = found.setdefault(part["title"].split(":")[0], Example(part["title"]))
-                    example.parts.append((part["file"], part["place"], []))
-                else:
-                    example.parts[-1][2].append(line)
+    for line in block("python"):
+        if line.startswith("# "):
+            title = re.split("[:,]", line[2:])[0]
+            found[title] = example = Example(title)
+        elif part := _PLACED.fullmatch(line):
+            example.parts.append((part["place"], [part["line"]]))
+        else:
+            example.parts[-1][1].append(line)
+    return found
+
+
+def settings():
+    """The keys of template.yaml that stand in the text with a value, as {key: [line]}, in order."""
+    found = {}
+    for line in re.findall(r"`((?:[A-Z]+|Parameters|Policies|VpcConfig): [^`]+)`", README.read_text()):
+        found.setdefault(line.split(":")[0], []).append(line)
     return found
 
 
 def apply(project, example):
     """Adds an Example to the project as a person would who reads where each part goes."""
-    for file, place, lines in example.parts:
-        path = project / file
-        old = path.read_text().splitlines() if path.exists() else []
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("\n".join(_placed(old, place, lines)) + "\n")
+    for place, lines in example.parts:
+        if file := re.fullmatch(r"(\S+), a new file", place):
+            (project / file[1]).parent.mkdir(parents=True)
+            (project / file[1]).write_text("\n".join(lines) + "\n")
+            continue
+        path = project / ("template.yaml" if place.endswith(":") else "src/lambda.py")
+        path.write_text("\n".join(_placed(path.read_text().splitlines(), place, lines)) + "\n")
 
 
 def _placed(old, place, lines):
-    if place is None:
-        return lines
-    if place == "at the top":
+    if place == "top":
         first = next(number for number, line in enumerate(old) if line.startswith(("import ", "from ")))
         return old[:first] + lines + old[first:]
-    if place == "first in handler":
+    if place == "handler":
         function = next(number for number, line in enumerate(old) if line.startswith("def handler("))
         return _insert(old, next(n for n in range(function, len(old)) if old[n].endswith('"""')), lines, 0)
-    how, name = re.fullmatch(r'(below|instead of) "(.+)"', place).groups()
-    if how == "below":
-        found = -1
-        for key in re.findall(r"\w+:", name):
-            found = next(number for number in range(found + 1, len(old)) if old[number].strip() == key)
-        return _insert(old, found, lines, 2)
-    replaced = next(number for number, line in enumerate(old) if line.strip().startswith(f'"{name}":'))
-    return _insert(old, replaced, lines, 0)[:replaced] + _insert(old, replaced, lines, 0)[replaced + 1 :]
+    if name := re.fullmatch(r"instead of (\".+\")", place):
+        replaced = next(number for number, line in enumerate(old) if line.strip().startswith(f"{name[1]}:"))
+        new = _insert(old, replaced, lines, 0)
+        return new[:replaced] + new[replaced + 1 :]
+    found = -1
+    for key in re.findall(r"\w+:", place):
+        found = next(number for number in range(found + 1, len(old)) if old[number].strip() == key)
+    return _insert(old, found, lines, 2)
 
 
 def _insert(old, number, lines, deeper):

@@ -1,4 +1,4 @@
-"""The README's chapter "Rename", on a clone: everything has its new name, and works under it."""
+"""What the README says on renaming, done to a clone: everything has its new name, and works under it."""
 
 import re
 import subprocess
@@ -13,10 +13,7 @@ OLD = re.compile(r"my-app|MyFunction|MyEndpoint|my-endpoint|\blambda\.(handler|p
 
 @pytest.fixture
 def renamed(project):
-    for command in [
-        "git init --quiet && git add --all -- ':!.venv'",
-        *(command.text for command in readme.commands() if command.chapter == "Rename"),
-    ]:
+    for command in ["git init --quiet && git add --all -- ':!.venv'", *readme.block("bash")]:
         subprocess.run(["bash", "-euc", command], cwd=project, check=True)
     return project
 

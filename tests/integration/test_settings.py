@@ -1,0 +1,79 @@
+"""What the README's chapter "Change it" writes into template.yaml, taken from its text: here and in emulated AWS."""
+
+import json
+import subprocess
+import urllib.request
+
+import pytest
+import readme
+from server import Server, answering
+
+SECRET, BUCKET = "arn:aws:secretsmanager:us-east-1:000000000000:secret:my-app/token-AbCdEf", "my-bucket"
+SUBNET, GROUP = "subnet-0123456789abcdef0", "sg-0123456789abcdef0"
+
+
+@pytest.fixture
+def project(new_project):
+    """A project with all settings at once, in the places that the README names."""
+    copy, settings = new_project(), readme.settings()
+    secret, bucket, nothing = settings["Policies"]
+    (vpc,) = settings["VpcConfig"]
+    vpc = vpc.replace("subnet-…", SUBNET).replace("sg-…", GROUP)
+    policies = f"{secret.replace('…', SECRET).removesuffix(']')}, {bucket.partition('[')[2]}"
+    text = (copy / "template.yaml").read_text()
+    for old, new in [
+        ("Globals:", f"{settings['Parameters'][0]}\n\nGlobals:"),
+        ("MESSAGE: Hello from Lambda", f"{settings['MESSAGE'][0]}\n          {settings['TOKEN'][0]}"),
+        (nothing, f"{policies}\n      {vpc}"),
+    ]:
+        assert text.count(old) == 1
+        text = text.replace(old, new)
+    (copy / "template.yaml").write_text(text)
+    (copy / "src" / "lambda.py").write_text(answering("[os.environ['MESSAGE'], os.environ['TOKEN']]"))
+    return copy
+
+
+def test_settings_are_valid(project, new_machine):
+    done = subprocess.run(
+        [project / ".venv" / "bin" / "sam", "validate", "--lint", "--template-file", project / "template.yaml"],
+        env={**new_machine, "AWS_DEFAULT_REGION": "us-east-1", "SAM_CLI_TELEMETRY": "0"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_env_json_gives_the_value_of_a_secret_locally(project, developer):
+    (project / "env.json").write_text('{"Parameters": {"TOKEN": "for this machine"}}')
+    server = Server(project, "processes", developer)
+    try:
+        assert server.get() == (200, ["Hello", "for this machine"])
+    finally:
+        server.kill()
+
+
+def test_settings_count_deployed(project, deploy, emulator):
+    emulator.client("secretsmanager").create_secret(Name="my-app/token", SecretString="of AWS")
+
+    for options in [["--parameter-overrides", "Message=Hi"], []]:  # the second deployment keeps it
+        done = deploy(*options, STACK_NAME="settings")
+        assert done.returncode == 0, done.stderr
+        with urllib.request.urlopen(emulator.reachable(done.stdout.strip()), timeout=30) as answer:
+            assert json.load(answer) == ["Hi", "of AWS"]
+
+    resources = emulator.client("cloudformation").describe_stack_resources(StackName="settings")["StackResources"]
+    created = {resource["LogicalResourceId"]: resource["PhysicalResourceId"] for resource in resources}
+    iam, role = emulator.client("iam"), created["MyFunctionRole"]
+    # ministack 1.5.33 does not keep a function's VpcConfig, but SAM's right to join the network comes with it.
+    attached = [policy["PolicyName"] for policy in iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]]
+    assert "AWSLambdaVPCAccessExecutionRole" in attached
+    granted = [
+        (action, json.dumps(statement["Resource"]))
+        for name in iam.list_role_policies(RoleName=role)["PolicyNames"]
+        for statement in iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]["Statement"]
+        for action in statement["Action"]
+    ]
+    assert any(action == "s3:GetObject" and BUCKET in resource for action, resource in granted), granted
+    assert any(action == "secretsmanager:GetSecretValue" and SECRET in resource for action, resource in granted)
