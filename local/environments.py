@@ -259,7 +259,7 @@ class Environment:
         if answer.startswith(b"Task timed out after"):
             answer = _error("Sandbox.Timedout", f"Error: {answer.decode()}")
         elif not answer:
-            answer = _error("Runtime.ExitError", "Error: Runtime exited without an answer")
+            answer = _error("Runtime.ExitError", "Error: Runtime exited without providing a reason")
         kind = _kind(answer)
         if kind in _OF_ENVIRONMENT:
             self._log_event(json.loads(answer)["errorMessage"].rpartition("Error: ")[2])

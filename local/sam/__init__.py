@@ -15,11 +15,12 @@ from samcli.lib.providers.provider import Cors
 from samcli.lib.telemetry.event import EventTracker
 from samcli.lib.utils import version_checker
 from samcli.local.apigw import local_apigw_service
+from samcli.local.apigw.authorizers.lambda_authorizer import LambdaAuthorizer
 from samcli.local.lambdafn import runtime as lambda_runtime
 from samcli.local.lambdafn.runtime import LambdaRuntime, WarmLambdaRuntime
 from samcli.local.services.base_local_service import BaseLocalService, LambdaOutputParser
 
-from local import environments
+from local import authorizer
 from local.sam import api
 from local.sam.containers import Containers
 from local.sam.context import Context, Variables, credentials
@@ -42,7 +43,8 @@ def run(arguments, engine):
     for runs in (LambdaRuntime, WarmLambdaRuntime):
         runs._configure_interrupt = _timed(runs._configure_interrupt)
     BaseLocalService.run = api.serve
-    LambdaOutputParser.is_lambda_error_response = staticmethod(lambda answer: environments.is_error(_bytes(answer)))
+    LambdaOutputParser.is_lambda_error_response = staticmethod(api.is_error)
+    LambdaAuthorizer._is_resource_authorized = staticmethod(lambda answer, arn: authorizer.permits(answer, arn) is True)
     local_apigw_service.LocalApigwService._should_base64_decode_body = staticmethod(api.decodes)
     Cors.cors_to_headers = staticmethod(api.cors_headers)
     EventTracker.track_event = staticmethod(lambda *_, **__: None)
@@ -70,7 +72,3 @@ def _remembered(init):
         Context.serves = lambda context: type(self)(context, **options).start()
 
     return __init__
-
-
-def _bytes(answer):
-    return answer if isinstance(answer, bytes) else answer.encode()

@@ -5,12 +5,16 @@ import threading
 from flask import jsonify, request
 from samcli.commands.exceptions import UserException
 from samcli.lib.providers.provider import Cors
-from samcli.local.apigw.exceptions import LambdaResponseParseException
+from samcli.local.apigw.exceptions import (
+    AuthorizerUnauthorizedRequest,
+    InvalidLambdaAuthorizerResponse,
+    LambdaResponseParseException,
+)
 from samcli.local.apigw.local_apigw_service import LocalApigwService
 from samcli.local.apigw.route import Route
 from samcli.local.docker.manager import DockerImagePullFailedException
 
-from local import environments, gateway, server
+from local import authorizer, environments, gateway, server
 from local.sam.context import Context
 from local.sam.processes import CALLER, TooLarge
 
@@ -34,6 +38,7 @@ class Gateway(LocalApigwService):
             (413, self._too_large),
             (TooLarge, self._too_large),
             (FunctionFailed, self._failed),
+            (authorizer.Refused, self._refused),
             (environments.StillRunning, self._too_slow),
         ):
             self._app.register_error_handler(error, answer)
@@ -46,6 +51,19 @@ class Gateway(LocalApigwService):
             raise FunctionFailed from None
         finally:
             CALLER.wait = None
+
+    def _invoke_parse_lambda_authorizer(self, lambda_authorizer, auth_lambda_event, route_lambda_event, route):
+        rest = self._is_rest()
+        try:
+            super()._invoke_parse_lambda_authorizer(lambda_authorizer, auth_lambda_event, route_lambda_event, route)
+        except AuthorizerUnauthorizedRequest:
+            arn = self._create_method_arn(request, route.event_type)
+            raise authorizer.denied(CALLER.answer, arn, rest) from None
+        except FunctionFailed:
+            raise authorizer.failed(CALLER.answer, rest) from None
+        except (InvalidLambdaAuthorizerResponse, AttributeError) as error:  # the latter when it is no object
+            server.say(f"500, malformed answer of the authorizer: {error}")
+            raise authorizer.failed(CALLER.answer, rest) from None
 
     @staticmethod
     def _parse_v1_payload_format_lambda_output(lambda_output, binary_types, flask_request, event_type):
@@ -78,6 +96,9 @@ class Gateway(LocalApigwService):
             return jsonify(message="Internal server error"), 502
         return jsonify(message="Internal Server Error"), 500
 
+    def _refused(self, refusal):
+        return jsonify(refusal.body), refusal.status
+
     def _too_slow(self, _):
         if self._is_rest():
             return jsonify(message="Endpoint request timed out"), 504
@@ -93,6 +114,12 @@ def _checked(answer, rest):
     if remark:
         server.say(remark)
     return answer
+
+
+def is_error(answer):
+    """Whether a function's answer (text or bytes) is an error; it is kept as this thread's CALLER.answer."""
+    CALLER.answer = answer if isinstance(answer, bytes) else answer.encode()
+    return environments.is_error(CALLER.answer)
 
 
 def decodes(binary_types, flask_request, headers, is_base64):

@@ -33,12 +33,23 @@ def counts(event, context):
     return {"statusCode": 200, "body": json.dumps([context.tenant_id, count])}
 
 def token(event, context):
-    effect = {"Bearer good": "Allow", "Bearer bad": "Deny"}[event["authorizationToken"]]
-    statement = {"Action": "execute-api:Invoke", "Effect": effect, "Resource": event["methodArn"]}
-    policy = {"Version": "2012-10-17", "Statement": [statement]}
+    arn = event["methodArn"]
+    statements = {
+        "good": [("Allow", "execute-api:Invoke", arn)],
+        "wide": [("Allow", "execute-api:*", "arn:aws:execute-api:*/GET/*")],
+        "other": [("Allow", "execute-api:Invoke", arn + "/other")],
+        "bad": [("Allow", "*", "*"), ("Deny", "execute-api:Invoke", arn)],
+        "none": [],
+    }
+    if event["authorizationToken"] not in statements:
+        raise Exception(event["authorizationToken"])
+    document = [dict(zip(("Effect", "Action", "Resource"), each)) for each in statements[event["authorizationToken"]]]
+    policy = {"Version": "2012-10-17", "Statement": document}
     return {"principalId": "me", "policyDocument": policy, "context": {"plan": "free"}}
 
 def simple(event, context):
+    if event["headers"].get("X-Key") == "broken":
+        return ["no object"]
     return {"isAuthorized": event["headers"].get("X-Key") == "good", "context": {"plan": "free"}}
 '''
 
@@ -178,14 +189,22 @@ Resources:
       Handler: handlers.echo
       Events: {Mine: {Type: Api, Properties: {Path: /mine, Method: GET}}}
 """)
-    status, event = server.get("/mine", headers={"Authorization": "Bearer good"})
 
-    assert (status, event["requestContext"]["authorizer"]) == (200, {"principalId": "me", "plan": "free"})
+    def answer(token):
+        return server.get("/mine", headers={"Authorization": token})
+
+    for allowed in ("good", "wide"):
+        status, event = answer(allowed)
+        assert (status, event["requestContext"]["authorizer"]) == (200, {"principalId": "me", "plan": "free"})
     assert server.get("/mine") == (401, {"message": "Unauthorized"})
-    assert server.get("/mine", headers={"Authorization": "Bearer bad"}) == (
-        403,
-        {"message": "User is not authorized to access this resource"},
-    )
+    text = "User is not authorized to access this resource"
+    assert answer("other") == (403, {"Message": text})
+    assert answer("bad") == (403, {"Message": f"{text} with an explicit deny in an identity-based policy"})
+    assert answer("Unauthorized") == (401, {"message": "Unauthorized"})
+    assert answer("raises") == (500, {"message": None})
+    assert "Exception: raises" in server.terminal
+    assert answer("none") == (500, {"message": None})
+    assert "500, malformed answer of the authorizer: " in server.terminal
 
 
 def test_request_authorizer_of_an_http_api_decides(server, template):
@@ -215,7 +234,8 @@ Resources:
 
     assert (status, event["requestContext"]["authorizer"]) == (200, {"lambda": {"plan": "free"}})
     assert server.get("/mine") == (401, {"message": "Unauthorized"})
-    assert server.get("/mine", headers={"X-Key": "bad"})[0] == 403
+    assert server.get("/mine", headers={"X-Key": "bad"}) == (403, {"message": "Forbidden"})
+    assert server.get("/mine", headers={"X-Key": "broken"}) == (500, {"message": "Internal Server Error"})
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,10 @@ CALLED = {
     "samcli.lib.utils.version_checker": {"_inform_newer_version": "force_check"},
     "samcli.local.apigw.local_apigw_service": {
         "LocalApigwService._get_current_route": "self flask_request",
+        "LocalApigwService._create_method_arn": "self flask_request event_type",
         "LocalApigwService._invoke_lambda_function": "self lambda_function_name event tenant_id",
+        "LocalApigwService._invoke_parse_lambda_authorizer": "self lambda_authorizer auth_lambda_event "
+        "route_lambda_event route",
         "LocalApigwService._parse_v1_payload_format_lambda_output": "lambda_output binary_types flask_request "
         "event_type",
         "LocalApigwService._parse_v2_payload_format_lambda_output": "lambda_output binary_types flask_request",
@@ -70,6 +73,9 @@ CALLED = {
         "is_base_64_encoded",
         "Route.API": None,
         "Route.HTTP": None,
+    },
+    "samcli.local.apigw.authorizers.lambda_authorizer": {
+        "LambdaAuthorizer._is_resource_authorized": "self response method_arn",
     },
     "samcli.local.docker.lambda_container": {"LambdaContainer._get_default_entry_point": ""},
     "samcli.local.docker.container_client_factory": {"ContainerClientFactory.create_client": ""},
