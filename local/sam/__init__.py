@@ -16,16 +16,18 @@ from samcli.lib.telemetry.event import EventTracker
 from samcli.lib.utils import version_checker
 from samcli.local.apigw import local_apigw_service
 from samcli.local.apigw.authorizers.lambda_authorizer import LambdaAuthorizer
+from samcli.local.docker.container import Container
 from samcli.local.lambdafn import runtime as lambda_runtime
 from samcli.local.lambdafn.runtime import LambdaRuntime, WarmLambdaRuntime
 from samcli.local.services.base_local_service import BaseLocalService, LambdaOutputParser
 
 from local import authorizer
 from local.sam import api
-from local.sam.containers import Containers
+from local.sam.containers import Containers, without_last_words
 from local.sam.context import Context, Variables, credentials
 from local.sam.engine import container_engine, remove_containers
 from local.sam.processes import Processes
+from local.sam.warm import Warm
 
 __all__ = ["Context", "Processes", "container_engine", "remove_containers", "run"]
 
@@ -34,6 +36,8 @@ def run(arguments, engine):
     """Runs `sam local ARGUMENTS` with the engine, a subclass of Context, and ends the process as sam does."""
     invoke_context.InvokeContext = engine
     invoke_context.ContainerManager = Containers
+    invoke_context.WarmLambdaRuntime = Warm
+    Container._handle_data_writing = staticmethod(without_last_words(Container._handle_data_writing))
     local_api_service.LocalApigwService = api.Gateway
     local_api_service.LocalApiService._print_routes = staticmethod(lambda *_, **__: None)
     for service in (local_api_service.LocalApiService, local_lambda_service.LocalLambdaService):

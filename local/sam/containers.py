@@ -15,6 +15,9 @@ from local.reaper import Reaper
 from local.sam.context import debug_variables
 from local.sam.engine import remove_containers
 
+# What the runtime client still says when its container is ended.
+_LAST_WORDS = re.compile(rb"\[ERROR\] \[\d+\] LAMBDA_RUNTIME Failed to get next invocation[^\n]*\n?")
+
 
 class Containers(ContainerManager):
     """SAM CLI's manager of containers, which ends what it has started, and mounts the function's packages."""
@@ -70,6 +73,15 @@ class Containers(ContainerManager):
         time.sleep(0.2)  # for one that a request has just asked for
         remove_containers(self._label)
         self._reaper.ended(self._label)
+
+
+def without_last_words(write):
+    """SAM CLI's function that writes what a container prints, without what it prints because it is ended."""
+
+    def _handle_data_writing(output_stream, output_data, event):
+        write(output_stream, _LAST_WORDS.sub(b"", output_data), event)
+
+    return _handle_data_writing
 
 
 def _image(container):

@@ -55,7 +55,6 @@ class Context(invoke_context.InvokeContext):
         self.debugged = self._find_debugged() if self._debug_ports else None
         self._documents = [Tree(directory, False, _DOCUMENTS) for directory in self._directories()]
         self._seen = self._versions()
-        self._code = {}
         Context.current = self
         return self
 
@@ -117,24 +116,9 @@ class Context(invoke_context.InvokeContext):
         return found[0]
 
     def _renew(self):
-        """Lets a new container answer after a save, while the old one, if warm, finishes what it is at."""
-        warm = self.lambda_runtime
-        for path, config in list(getattr(warm, "_function_configs", {}).items()):
-            version = sources.tree(config.code_abs_path).version()
-            if self._code.setdefault(path, version) != version:
-                self._code[path] = version
-                warm._function_configs.pop(path)
-                if container := warm._containers.pop(path, None):
-                    retiring = threading.Thread(target=self._retire, args=(container,), daemon=True)
-                    retiring.start()
-                    if self.debugged:  # the next one needs the same port
-                        retiring.join()
-
-    def _retire(self, container):
-        # A request that has just been given the container has a moment to begin.
-        time.sleep(_AWAKE_S)
-        with container._concurrency_semaphore:
-            self._container_manager.stop(container)
+        """Lets new containers answer after a save, if they are warm."""
+        if self._containers_mode is invoke_context.ContainersMode.WARM:
+            self.lambda_runtime.renew(wait=bool(self.debugged))  # the next one needs the debugger's port
 
     def _versions(self):
         return [tree.version() for tree in self._documents]

@@ -53,9 +53,6 @@ class Processes(Context):
         options["warm_container_initialization_mode"] = None
         super().__init__(template_file, **options)
 
-    def _renew(self):
-        pass  # the pool does
-
     def __enter__(self):
         super().__enter__()
         reasons = {function.full_path: _unsupported(function) for function in self._function_provider.get_all()}

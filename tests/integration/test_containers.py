@@ -19,3 +19,13 @@ def test_warm_container_keeps_its_state_and_serves_every_edit(serve, when):
     assert [server.get() for _ in range(3)] == [(200, 1), (200, 2), (200, 3)]
     assert stale_or_failed(server, edits=5, clients=2) == []
     server.end()
+
+
+def test_first_save_after_first_request_of_warm_container_counts(serve):
+    server = serve("--warm-containers", "LAZY")
+    assert server.get() == (200, {"message": "Hello from Lambda"})
+
+    server.save("src/lambda.py", answering("1"))
+
+    assert server.get() == (200, 1)
+    assert "Failed to get next invocation" not in server.terminal

@@ -42,8 +42,6 @@ VOLATILE = [
 ONLY_SOMETIMES = re.compile(
     r"==> Fetching Python .*|==> Installing (what Lambda's|the Runtime|src/).*|python3\.\d+ is not on this machine .*|"
     r"Reading invoke payload .*|(START|END|REPORT) RequestId.*|"
-    # A container that is ended after its answer.
-    r"\[ERROR\] \[\d+\] LAMBDA_RUNTIME Failed to get next invocation.*|"
 )
 
 

@@ -26,6 +26,7 @@ CALLED = {
         "InvokeContext.stderr": None,
         "ContainerManager": "docker_network_id skip_pull_image do_shutdown_event",
         "ContainersMode.WARM": None,
+        "WarmLambdaRuntime": "container_manager image_builder observer mount_symlinks no_mem_limit no_watch",
     },
     "samcli.commands.local.lib.local_api_service": {
         "LocalApigwService.create": "self",
@@ -77,6 +78,7 @@ CALLED = {
     "samcli.local.apigw.authorizers.lambda_authorizer": {
         "LambdaAuthorizer._is_resource_authorized": "self response method_arn",
     },
+    "samcli.local.docker.container": {"Container._handle_data_writing": "output_stream output_data event"},
     "samcli.local.docker.lambda_container": {"LambdaContainer._get_default_entry_point": ""},
     "samcli.local.docker.container_client_factory": {"ContainerClientFactory.create_client": ""},
     "samcli.local.docker.manager": {
@@ -90,6 +92,8 @@ CALLED = {
         "LambdaRuntime._configure_interrupt": "self function_full_path timeout container is_debugging",
         "LambdaRuntime._get_code_dir": "self code_path",
         "LambdaRuntime._unarchived_layer": "self layer",
+        "WarmLambdaRuntime.create": "self function_config debug_context container_host container_host_interface "
+        "extra_hosts container_dns",
         "WarmLambdaRuntime._configure_interrupt": "self function_full_path timeout container is_debugging",
     },
     "samcli.local.services.base_local_service": {
@@ -105,12 +109,12 @@ KEPT = {
     "_function_identifier _function_provider _lambda_runtimes _log_file_handle _stacks _template_file",
     "samcli.commands.local.lib.local_lambda:LocalLambdaRunner": "aws_profile aws_region",
     "samcli.local.apigw.local_apigw_service:LocalApigwService": "api",
-    "samcli.local.docker.container:Container": "_additional_volumes _concurrency_semaphore _entrypoint _env_vars "
-    "_host_dir _labels debug_options id",
+    "samcli.local.docker.container:Container": "_additional_volumes _entrypoint _env_vars _host_dir _labels "
+    "debug_options id",
     "samcli.local.lambdafn.config:FunctionConfig": "code_abs_path durable_config env_vars full_path handler layers "
     "packagetype runtime timeout",
     "samcli.local.lambdafn.env_vars:EnvironmentVariables": "logging_config",
-    "samcli.local.lambdafn.runtime:WarmLambdaRuntime": "_containers _function_configs",
+    "samcli.local.lambdafn.runtime:WarmLambdaRuntime": "_container_lock _containers _function_configs",
     "samcli.local.services.base_local_service:BaseLocalService": "_app host port ssl_context",
 }
 
