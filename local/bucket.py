@@ -125,3 +125,5 @@ if __name__ == "__main__":
         {"prepare": prepare, "remove": remove}[sys.argv[1]](*sys.argv[2:])
     except (BotoCoreError, ClientError) as error:
         sys.exit(f"deploy.sh: the bucket {sys.argv[2]}: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)

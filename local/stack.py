@@ -127,3 +127,5 @@ if __name__ == "__main__":
             {"explain": explain, "delete": delete}[sys.argv[1]](*sys.argv[2:])
     except (BotoCoreError, ClientError) as error:
         sys.exit(f"deploy.sh: the stack {sys.argv[2]}: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
