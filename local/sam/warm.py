@@ -37,7 +37,8 @@ class Warm(WarmLambdaRuntime):
         retired = []
         with self._container_lock:
             for path, container in list(self._containers.items()):
-                if container.code_version != _version(self._function_configs[path]):
+                version = _version(self._function_configs[path])
+                if vars(container).get("code_version", version) != version:  # one that is being made has none yet
                     retired.append(self._containers.pop(path))
                     self._function_configs.pop(path)
         if retired:

@@ -177,9 +177,9 @@ def test_readme_is_true_from_first_line_to_last(terminal):
 
 
 def test_every_command_is_in_a_block_that_is_run():
-    # "python" holds the examples, "bash" how to rename: test_examples.py and test_rename.py take them from there.
+    # "python" holds the examples: test_examples.py takes them from there.
     languages = {language for _, language, _ in readme.blocks()}
-    assert languages == {"console", "python", "bash", "json", "mermaid"}
+    assert languages == {"console", "python", "json", "mermaid"}
     for command in readme.commands():
         assert command.text and "…" not in command.text
 

@@ -13,7 +13,8 @@ OLD = re.compile(r"my-app|MyFunction|MyEndpoint|my-endpoint|\blambda\.(handler|p
 
 @pytest.fixture
 def renamed(project):
-    for command in ["git init --quiet && git add --all -- ':!.venv'", *readme.block("bash")]:
+    (rename,) = [command.text for command in readme.commands() if command.text.startswith("git mv ")]
+    for command in ["git init --quiet && git add --all -- ':!.venv'", rename]:
         subprocess.run(["bash", "-euc", command], cwd=project, check=True)
     return project
 
