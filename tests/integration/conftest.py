@@ -34,6 +34,24 @@ def deploy(project, emulator, new_machine):
     return run
 
 
+@pytest.fixture
+def validate(project, new_machine):
+    """Checks the project's template as SAM CLI does."""
+
+    def run():
+        done = subprocess.run(
+            [project / ".venv" / "bin" / "sam", "validate", "--lint", "--template-file", project / "template.yaml"],
+            env={**new_machine, "AWS_DEFAULT_REGION": "us-east-1", "SAM_CLI_TELEMETRY": "0"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    return run
+
+
 # Of the terminal, when a test fails.
 SHOWN = 10_000
 
