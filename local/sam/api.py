@@ -43,6 +43,12 @@ class Gateway(LocalApigwService):
         ):
             self._app.register_error_handler(error, answer)
 
+    def _generate_lambda_event(self, flask_request, route, method, endpoint):
+        event = super()._generate_lambda_event(flask_request, route, method, endpoint)
+        if event.get("version") == "2.0":  # that of HTTP APIs has the names of headers in lower case
+            event["headers"] = {name.lower(): value for name, value in event["headers"].items()}
+        return event
+
     def _invoke_lambda_function(self, lambda_function_name, event, tenant_id=None):
         CALLER.wait = gateway.WAIT_REST if self._is_rest() else gateway.WAIT_HTTP
         try:

@@ -48,9 +48,9 @@ def token(event, context):
     return {"principalId": "me", "policyDocument": policy, "context": {"plan": "free"}}
 
 def simple(event, context):
-    if event["headers"].get("X-Key") == "broken":
+    if event["headers"]["x-key"] == "broken":
         return ["no object"]
-    return {"isAuthorized": event["headers"].get("X-Key") == "good", "context": {"plan": "free"}}
+    return {"isAuthorized": event["headers"]["x-key"] == "good", "context": {"plan": "free"}}
 '''
 
 HEAD = """
@@ -96,7 +96,7 @@ Resources:
       Handler: handlers.message
       Events: {Failing: {Type: HttpApi, Properties: {Path: /failing, Method: GET}}}
 """)
-    status, event = server.get("/items/7?a=1&a=2", headers={"Cookie": "b=3; c=4"})
+    status, event = server.get("/items/7?a=1&a=2", headers={"Cookie": "b=3; c=4", "X-Key": "Good"})
 
     keys = "version routeKey rawPath rawQueryString pathParameters queryStringParameters cookies".split()
     assert (status, {key: event[key] for key in keys}) == (
@@ -111,6 +111,7 @@ Resources:
             "cookies": ["b=3", "c=4"],
         },
     )
+    assert event["headers"]["x-key"] == "Good"
     assert server.get("/bare") == (200, {"made": "without a statusCode"})
     assert server.get("/failing") == (500, {"message": "Internal Server Error"})
     assert server.get("/nowhere") == (404, {"message": "Not Found"})

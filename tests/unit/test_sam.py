@@ -64,6 +64,7 @@ CALLED = {
     "samcli.local.apigw.local_apigw_service": {
         "LocalApigwService._get_current_route": "self flask_request",
         "LocalApigwService._create_method_arn": "self flask_request event_type",
+        "LocalApigwService._generate_lambda_event": "self flask_request route method endpoint",
         "LocalApigwService._invoke_lambda_function": "self lambda_function_name event tenant_id",
         "LocalApigwService._invoke_parse_lambda_authorizer": "self lambda_authorizer auth_lambda_event "
         "route_lambda_event route",
