@@ -1,5 +1,7 @@
 """Warm containers, which `sam local start-api` serves stale code from, and lets fail, when an edit meets a request."""
 
+import threading
+
 import pytest
 from server import answering, engine_answers, stale_or_failed
 
@@ -29,3 +31,18 @@ def test_first_save_after_first_request_of_warm_container_counts(serve):
 
     assert server.get() == (200, 1)
     assert "Failed to get next invocation" not in server.terminal
+
+
+def test_request_in_a_warm_container_finishes_on_the_code_before_a_save(serve):
+    server = serve("--warm-containers", "EAGER")
+    server.save("src/lambda.py", answering("print('begun') or time.sleep(2) or 'old'", "import time"))
+    answers = []
+    asking = threading.Thread(target=lambda: answers.append(server.get()))
+    asking.start()
+    server.says("begun")
+
+    server.save("src/lambda.py", answering("'new'"))
+
+    assert (server.get(), answers) == ((200, "new"), [])
+    asking.join()
+    assert answers == [(200, "old")]
