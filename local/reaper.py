@@ -10,7 +10,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 
 def end(session):
@@ -61,6 +60,4 @@ if __name__ == "__main__":
         if not label.isdecimal():
             from local.sam import remove_containers
 
-            remove_containers(label)
-            time.sleep(0.5)  # the engine may still be at one that the server has asked for
-            remove_containers(label)
+            remove_containers(label, again=0.5)

@@ -3,7 +3,6 @@
 import atexit
 import os
 import re
-import time
 import uuid
 
 from samcli.commands.exceptions import UserException
@@ -69,9 +68,7 @@ class Containers(ContainerManager):
             environment["PYTHONPATH"] = ":".join(found)
 
     def _remove(self):
-        remove_containers(self._label)
-        time.sleep(0.2)  # for one that a request has just asked for
-        remove_containers(self._label)
+        remove_containers(self._label, again=0.2)
         self._reaper.ended(self._label)
 
 

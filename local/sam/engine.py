@@ -1,5 +1,7 @@
 """The container engine of this machine."""
 
+import time
+
 from samcli.local.docker.container_client_factory import ContainerClientFactory
 
 
@@ -12,11 +14,16 @@ def container_engine():
     return type(client).__name__.removesuffix("ContainerClient")
 
 
-def remove_containers(label):
-    """Removes the containers with the label (NAME=VALUE), running or not."""
+def remove_containers(label, again):
+    """Removes the containers with the label (NAME=VALUE), running or not.
+
+    `again`: the seconds after which it looks once more, for one that had just been asked for.
+    """
     client = ContainerClientFactory.create_client()
-    for container in client.containers.list(all=True, filters={"label": label}):
-        try:
-            container.remove(force=True)
-        except Exception:  # gone, or going
-            continue
+    for pause in (0, again):
+        time.sleep(pause)
+        for container in client.containers.list(all=True, filters={"label": label}):
+            try:
+                container.remove(force=True)
+            except Exception:  # gone, or going
+                continue
