@@ -43,6 +43,11 @@ class Emulator:
             aws_secret_access_key="test",
         )
 
+    def resources(self, stack):
+        """{logical id: physical id} of a stack."""
+        found = self.client("cloudformation").describe_stack_resources(StackName=stack)["StackResources"]
+        return {resource["LogicalResourceId"]: resource["PhysicalResourceId"] for resource in found}
+
     def reachable(self, endpoint):
         """Where the emulator answers an endpoint https://API.execute-api.REGION.amazonaws.com/STAGE/PATH."""
         parts = urlsplit(endpoint)

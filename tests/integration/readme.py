@@ -14,7 +14,6 @@ _PLACED = re.compile(r"(?P<line>.*\S)  # (?P<place>.+)")
 class Command:
     """A line that the README gives to the shell, and the lines that it shows below."""
 
-    chapter: str
     text: str
     shown: list = field(default_factory=list)
 
@@ -28,34 +27,32 @@ class Example:
 
 
 def blocks():
-    """(chapter, language, lines) of every fenced block."""
-    chapter, language, lines = None, None, []
+    """(language, lines) of every fenced block."""
+    language, lines = None, []
     for line in README.read_text().splitlines():
         if language is not None and line == "```":
-            yield chapter, language, lines
+            yield language, lines
             language = None
         elif language is not None:
             lines.append(line)
         elif line.startswith("```"):
             language, lines = line[3:], []
-        elif line.startswith("## "):
-            chapter = line[3:]
 
 
 def block(wanted):
     """The lines of the one block in this language."""
-    (lines,) = [lines for _, language, lines in blocks() if language == wanted]
+    (lines,) = [lines for language, lines in blocks() if language == wanted]
     return lines
 
 
 def commands():
     """Every Command of the README, in order."""
     found = []
-    for chapter, language, lines in blocks():
+    for language, lines in blocks():
         if language == "console":
             for line in lines:
                 if line.startswith("$ "):
-                    found.append(Command(chapter, line[2:]))
+                    found.append(Command(line[2:]))
                 else:
                     found[-1].shown.append(line)
     return found

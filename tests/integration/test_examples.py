@@ -118,8 +118,7 @@ def stack(project, deploy, emulator):
     done = deploy(STACK_NAME="examples")
     template.write_text(text)
     assert done.returncode == 0, done.stderr
-    resources = emulator.client("cloudformation").describe_stack_resources(StackName="examples")["StackResources"]
-    return {resource["LogicalResourceId"]: resource["PhysicalResourceId"] for resource in resources}
+    return emulator.resources("examples")
 
 
 def test_examples_answer_deployed(stack, emulator):

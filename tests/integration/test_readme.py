@@ -178,7 +178,7 @@ def test_readme_is_true_from_first_line_to_last(terminal):
 
 def test_every_command_is_in_a_block_that_is_run():
     # "python" holds the examples: test_examples.py takes them from there.
-    languages = {language for _, language, _ in readme.blocks()}
+    languages = {language for language, _ in readme.blocks()}
     assert languages == {"console", "python", "json", "mermaid"}
     for command in readme.commands():
         assert command.text and "…" not in command.text

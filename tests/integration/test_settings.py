@@ -54,9 +54,7 @@ def test_settings_count_deployed(project, deploy, emulator):
         with urllib.request.urlopen(emulator.reachable(done.stdout.strip()), timeout=30) as answer:
             assert json.load(answer) == ["Hi", "of AWS"]
 
-    resources = emulator.client("cloudformation").describe_stack_resources(StackName="settings")["StackResources"]
-    created = {resource["LogicalResourceId"]: resource["PhysicalResourceId"] for resource in resources}
-    iam, role = emulator.client("iam"), created["MyFunctionRole"]
+    iam, role = emulator.client("iam"), emulator.resources("settings")["MyFunctionRole"]
     # ministack 1.5.33 does not keep a function's VpcConfig, but SAM's right to join the network comes with it.
     attached = [policy["PolicyName"] for policy in iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]]
     assert "AWSLambdaVPCAccessExecutionRole" in attached
