@@ -1,0 +1,79 @@
+"""What runs functions: an engine takes an invoke and gives its result, in processes or in containers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function of the template, as Lambda would have it.
+
+    `name` is its full path in the template (logical ids, joined by slashes), `function_name` the name that it has in
+    AWS. `code` is the directory with the handler, `layers` are directories as they are in /opt (the later one wins),
+    `unbuilt` those of them which `sam build` would first make. `variables` are the function's own and those of its
+    credentials. Times are in seconds, sizes in megabytes.
+    """
+
+    name: str
+    function_name: str
+    arn: str
+    handler: str
+    runtime: str
+    architecture: str
+    code: str
+    timeout: int
+    memory: int
+    variables: tuple[tuple[str, str], ...] = ()
+    layers: tuple[str, ...] = ()
+    unbuilt: tuple[str, ...] = ()
+    log_group: str = ""
+    debugged: bool = False
+
+
+@dataclass(frozen=True)
+class Invoke:
+    """One invoke. `wait` is how long the caller waits, in seconds; the function may go on after that."""
+
+    function: Function
+    event: bytes
+    id: str
+    trace: str = ""
+    tenant: str | None = None
+    client_context: str | None = None  # JSON
+    wait: float | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """How an invoke ended: JSON, and whether it is an error ("Unhandled") or None. `log` is what its log holds."""
+
+    payload: bytes
+    error: str | None = None
+    log: bytes = b""
+
+
+class StillRunning(Exception):
+    """The function has not answered within the time that its caller waits; it goes on by itself."""
+
+
+class TooLarge(Exception):
+    """The event has more than Lambda takes in one invoke."""
+
+
+class CannotRun(Exception):
+    """No environment can be made for the function; the text is the reason and the command that mends it."""
+
+
+class Engine(Protocol):
+    """Runs functions. All methods are called from the event loop's thread."""
+
+    def describe(self) -> list[str]:
+        """Lines for the start: which engine it is, and what it cannot do as Lambda does."""
+
+    async def invoke(self, invoke: Invoke) -> Result:
+        """Raises StillRunning, TooLarge, CannotRun."""
+
+    async def close(self) -> None:
+        """Ends everything that it has started."""

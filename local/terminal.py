@@ -1,0 +1,21 @@
+"""What the person at the terminal is told. Stdout is for answers, so this is stderr."""
+
+from __future__ import annotations
+
+import re
+import sys
+import threading
+
+_speaking = threading.Lock()
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+def say(line: str) -> None:
+    """Prints a line, whole, whichever thread it comes from."""
+    with _speaking:
+        print(line, file=sys.stderr, flush=True)
+
+
+def shown(text: str) -> str:
+    """The text of a request with its control characters escaped, so that it cannot steer the terminal."""
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
