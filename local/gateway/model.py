@@ -89,6 +89,8 @@ class Route:
     authorizer: Authorizer | None = None
     operation: str | None = None
     api_key: bool = False
+    required: tuple[tuple[str, str], ...] = ()  # parameters that a REST API asks for, such as ("querystring", "q")
+    mock: Response | None = None  # what a `type: mock` integration answers; `function` is empty then
 
 
 @dataclass(frozen=True)
