@@ -29,7 +29,9 @@ class Function:
     layers: tuple[str, ...] = ()
     unbuilt: tuple[str, ...] = ()
     log_group: str = ""
+    tenants: bool = False  # whether each invoke is for a tenant
     debugged: bool = False
+    container_only: str = ""  # why processes cannot run it
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class Result:
     payload: bytes
     error: str | None = None
     log: bytes = b""
+    note: str = ""  # for the request's line in the terminal, such as " (init 81 ms)"
 
 
 class StillRunning(Exception):

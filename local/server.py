@@ -10,24 +10,25 @@ from __future__ import annotations
 import asyncio
 import errno
 import ipaddress
-import os
 import secrets
 import socket
 import ssl
 import time
+import traceback
 import uuid
-from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any, Literal, Protocol
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDict
 
-from local.gateway import answer
+from local.gateway import limits
 from local.gateway.model import Request, Response
 from local.terminal import say, shown
 
 # More than API Gateway takes, so that the answer is its own and not the parser's.
-_PARSED_BYTES = 1024 * 1024
+_PARSED_BYTES, _PARSED_HEADERS = 1024 * 1024, 10000
 _LOCAL = ("localhost", "127.0.0.1", "::1")
 
 
@@ -35,20 +36,26 @@ class CannotListen(Exception):
     """The address cannot be had; the text says what to do."""
 
 
+class Application(Protocol):
+    """What is served."""
+
+    async def answer(self, request: Request) -> Response:
+        """The response to a request that the front has let through."""
+
+    def refused(self, status: int, request: Request) -> Response:
+        """The front's own refusal of a request: 400, 403 (another host), 413, 414, 431 or 500."""
+
+
 class Server:
-    """Serves `handler`, which makes a Response of each Request, at one address.
+    """Serves an application at one address, `url` once it listens."""
 
-    `respond` is awaited for each request; `note` is called with the line for the terminal once it is answered.
-    """
-
-    def __init__(self, respond: Callable[[Request], Awaitable[Response]], remark: Callable[[Request], str]) -> None:
-        self._respond, self._remark = respond, remark
+    def __init__(self, application: Application) -> None:
+        self._application = application
         self._tls: ssl.SSLContext | None = None
-        self._names: frozenset[str] | None = None  # of the Host header; None where any is taken
-        self._socket: socket.socket
+        self._names: frozenset[str] | None = None  # that a Host header may have; None where any may
         self.url = ""
 
-    def listen(self, host: str, port: int, tls_files: tuple[str, str] | None) -> None:
+    def listen(self, host: str, port: int, tls_files: tuple[str, str] | None = None) -> None:
         """Takes the port (0: a free one). `tls_files` are the paths of a certificate and its key. Raises CannotListen."""
         if tls_files:
             self._tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -56,9 +63,9 @@ class Server:
                 self._tls.load_cert_chain(*tls_files)
             except OSError as error:
                 raise CannotListen(f"cannot use the certificate {tls_files[0]} with {tls_files[1]}: {error}") from None
-        self._names = frozenset({*_LOCAL, host}) if _is_loopback(host) else None
         try:
             family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+            # Clients that connect at the same moment wait in the queue; beyond it the kernel lets them try again later.
             self._socket = socket.create_server(address[:2], family=family, backlog=512)
         except OverflowError:
             raise CannotListen(f"port {port} does not exist; a port is a number from 0 to 65535") from None
@@ -69,63 +76,132 @@ class Server:
                     f"./run.sh --port {port + 1}"
                 ) from None
             raise CannotListen(f"cannot listen on {host}, port {port}: {error.strerror or error}") from None
-        self._port = self._socket.getsockname()[1]
-        shown_host = f"[{host}]" if ":" in host else host
-        self.url = f"{'https' if tls_files else 'http'}://{shown_host}:{self._port}"
+        address = self._socket.getsockname()
+        self._port: int = address[1]
+        # A page in a browser can give this machine a name of its own and ask it, but not under these (DNS rebinding).
+        self._names = frozenset({*_LOCAL, host}) if ipaddress.ip_address(address[0]).is_loopback else None
+        self.url = f"{'https' if tls_files else 'http'}://{f'[{host}]' if ':' in host else host}:{self._port}"
 
     async def serve(self, until: asyncio.Event) -> None:
-        """Serves until the event is set. Requests that are under way then are dropped."""
+        """Serves until the event is set; requests that are under way are broken off then."""
         loop = asyncio.get_running_loop()
-        manager = web.Server(self._handle, access_log=None)
-        options = {
-            "access_log": None,
-            "auto_decompress": False,
-            "max_line_size": _PARSED_BYTES,
-            "max_field_size": _PARSED_BYTES,
-            "max_headers": 2000,
-        }
-        serving = await loop.create_server(lambda: _Protocol(manager, loop=loop, **options), sock=self._socket, ssl=self._tls)
+        manager = web.Server(self._handle)
+
+        def connect() -> web.RequestHandler:
+            return _Connection(
+                manager,
+                self._application,
+                loop=loop,
+                access_log=None,
+                auto_decompress=False,
+                max_line_size=_PARSED_BYTES,
+                max_field_size=_PARSED_BYTES,
+                max_headers=_PARSED_HEADERS,
+            )
+
+        serving = await loop.create_server(connect, sock=self._socket, ssl=self._tls)
         await until.wait()
         serving.close()
         await manager.shutdown(0)
 
     async def _handle(self, raw: web.BaseRequest) -> web.StreamResponse:
         started = time.perf_counter()
-        request = self._read(raw)
+        request = _request(raw, self._port, "https" if self._tls else "http")
         try:
-            response = self._refuse(request, raw) or await self._answer(request, raw)
-        except (HttpProcessingError, web.RequestPayloadError, ConnectionError) as error:
-            # The body is not what its headers promise: nobody is there for an answer, or what follows cannot be trusted.
-            say(f"400, the body ended early or is malformed: {shown(str(error).strip())}")
-            response = answer.refused(400, request)
+            body = self._status_of(request) or await _body(raw)
+            status = body if isinstance(body, int) else None
+            if body and not status:
+                request = replace(request, body=body)
+            response = self._application.refused(status, request) if status else await self._application.answer(request)
         except Exception as error:
-            import traceback
             say("".join(traceback.format_exception(error)))
-            say("500, a fault of the local server itself, see above; the next request is served as usual")
-            response = answer.refused(500, request)
+            say("500: a fault of the local server itself, see above. The next request is served as usual.")
+            status, response = 500, self._application.refused(500, request)
         took = (time.perf_counter() - started) * 1000
-        moment = time.strftime("%H:%M:%S")
-        say(f"{moment} {shown(request.method)} {shown(request.target)} {response.status} {took:.0f} ms{self._remark(request)}")
-        sent = _Sent(status=response.status, headers=CIMultiDict(response.headers), body=response.body)
-        if response.status in (400, 413):
-            sent.force_close()
-        return sent
+        line = f"{request.method} {request.target} {response.status} {took:.0f} ms{response.note}"
+        say(f"{time.strftime('%H:%M:%S')} {shown(line)}")
+        return _Sent(response, close=status is not None)
 
-    def _read(self, raw: web.BaseRequest) -> Request:
-        """The Request without its body."""
-        peer = raw.transport.get_extra_info("peername") if raw.transport else None
-        seconds = time.time()
-        return Request(
-            method=raw.method,
-            target=raw.raw_path,
-            headers=tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in raw.raw_headers),
-            body=b"",
-            id=str(uuid.uuid4()),
-            extended_id=f"{secrets.token_urlsafe(11)}=",
-            trace=f"Root=1-{int(seconds):08x}-{secrets.token_hex(12)}",
-            received=seconds,
-            source_ip=peer[0] if peer else "127.0.0.1",
-            scheme="https" if self._tls else "http",
-            protocol=f"HTTP/{raw.version.major}.{raw.version.minor}",
-            port=self._port,
-        )
+    def _status_of(self, request: Request) -> int | None:
+        """The status that refuses the request for its head, or None."""
+        lengths = [len(name) + len(value) + 4 for name, value in request.headers]
+        if len(request.method) + len(request.target) + 12 > limits.HEADERS:
+            return 414
+        if sum(lengths) > limits.HEADERS:
+            return 431
+        hosts = [value for name, value in request.headers if name.lower() == "host"]
+        if len(hosts) != 1 and (hosts or request.protocol != "HTTP/1.0"):
+            return 400
+        if self._names is None or not hosts or _name(hosts[0]) in self._names:
+            return None
+        say(f"403: asked for as {shown(hosts[0])}; to serve that name, too: ./run.sh --host 0.0.0.0")
+        return 403
+
+
+class _Connection(web.RequestHandler):
+    """aiohttp's handler of a connection, which answers what is no HTTP as the application does."""
+
+    def __init__(self, manager: web.Server, application: Application, **options: Any) -> None:
+        super().__init__(manager, **options)
+        self._application = application
+
+    def handle_error(
+        self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
+    ) -> web.StreamResponse:
+        say(f"400: not HTTP as it should be: {shown(' '.join(str(message or exc).split()))[:200]}")
+        self.keep_alive(False)
+        return _Sent(self._application.refused(400, _request(request, 0, "http")), close=True)
+
+
+class _Sent(web.Response):
+    """aiohttp's response with the headers that it is given, and no name of the server among them."""
+
+    def __init__(self, response: Response, close: bool) -> None:
+        super().__init__(status=response.status, headers=CIMultiDict(response.headers), body=response.body)
+        if close:
+            self.force_close()
+
+    async def _prepare_headers(self) -> None:
+        await super()._prepare_headers()
+        del self.headers["Server"]
+
+
+def _request(raw: web.BaseRequest, port: int, scheme: Literal["http", "https"]) -> Request:
+    """The request without its body, which is not there yet."""
+    peer = raw.transport.get_extra_info("peername") if raw.transport else None
+    seconds = time.time()
+    return Request(
+        method=raw.method,
+        target=raw.raw_path,
+        headers=tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in raw.raw_headers),
+        body=b"",
+        id=str(uuid.uuid4()),
+        extended_id=f"{secrets.token_urlsafe(11)}=",
+        trace=f"Root=1-{int(seconds):08x}-{secrets.token_hex(12)}",
+        received=seconds,
+        source_ip=peer[0] if peer else "127.0.0.1",
+        scheme=scheme,
+        protocol=f"HTTP/{raw.version.major}.{raw.version.minor}",
+        port=port,
+    )
+
+
+async def _body(raw: web.BaseRequest) -> bytes | int:
+    """The body, or the status that refuses it."""
+    if not raw.body_exists:
+        return b""
+    body = bytearray()
+    try:
+        async for data in raw.content.iter_any():
+            if len(body) <= limits.BODY:  # what comes on top is read and dropped, so that the client sees the answer
+                body += data
+    except (web.RequestPayloadError, HttpProcessingError, ConnectionError) as error:
+        say(f"400: the body is not what its headers announce: {shown(' '.join(str(error).split()))}")
+        return 400
+    return 413 if len(body) > limits.BODY else bytes(body)
+
+
+def _name(host: str) -> str:
+    """The name in a Host header, in lower case, without the port."""
+    name, _, port = host.rpartition(":")
+    return (name if name and port.isdecimal() else host).strip("[]").lower()
