@@ -90,7 +90,7 @@ class ApiGateway:
     async def _invoke(
         self, name: str, content: dict[str, Any], request: Request, match: routes.Match
     ) -> Result | Response:
-        wait = None if self._run.reading.debugs else limits.WAIT[match.api.kind]  # nobody is in a hurry who debugs
+        wait = None if self._run.reading.debug_port else limits.WAIT[match.api.kind]  # nobody is in a hurry who debugs
         function = (await self._run.project()).full_paths.get(name)
         try:
             if not function:

@@ -21,7 +21,7 @@ class Reading(Protocol):
     """A template that was read, with what belongs to it."""
 
     project: Project
-    debugs: bool
+    debug_port: int | None  # of the function that --debug-port is for
 
     def outdated(self) -> bool:
         """Whether one of its files was saved since the last call, or since it was read."""
@@ -68,7 +68,7 @@ class Run:
         for line in lines:
             say(line)
         say(f"Running on {server.url} (Press CTRL+C to quit)")
-        waking = asyncio.create_task(keep_awake(self)) if self.reading.debugs else None
+        waking = asyncio.create_task(keep_awake(self)) if self.reading.debug_port else None
         try:
             await server.serve(application, ended)
         finally:

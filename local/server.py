@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import ipaddress
+import re
 import secrets
 import socket
 import ssl
@@ -49,8 +50,7 @@ class Application(Protocol):
 class Server:
     """Serves an application at one address, `url` once it listens."""
 
-    def __init__(self, application: Application) -> None:
-        self._application = application
+    def __init__(self) -> None:
         self._tls: ssl.SSLContext | None = None
         self._names: frozenset[str] | None = None  # that a Host header may have; None where any may
         self.url = ""
@@ -82,15 +82,16 @@ class Server:
         self._names = frozenset({*_LOCAL, host}) if ipaddress.ip_address(address[0]).is_loopback else None
         self.url = f"{'https' if tls_files else 'http'}://{f'[{host}]' if ':' in host else host}:{self._port}"
 
-    async def serve(self, until: asyncio.Event) -> None:
+    async def serve(self, application: Application, until: asyncio.Event) -> None:
         """Serves until the event is set; requests that are under way are broken off then."""
+        self._application = application
         loop = asyncio.get_running_loop()
         manager = web.Server(self._handle)
 
         def connect() -> web.RequestHandler:
             return _Connection(
                 manager,
-                self._application,
+                application,
                 loop=loop,
                 access_log=None,
                 auto_decompress=False,
@@ -118,8 +119,8 @@ class Server:
             say("500: a fault of the local server itself, see above. The next request is served as usual.")
             status, response = 500, self._application.refused(500, request)
         took = (time.perf_counter() - started) * 1000
-        line = f"{request.method} {request.target} {response.status} {took:.0f} ms{response.note}"
-        say(f"{time.strftime('%H:%M:%S')} {shown(line)}")
+        line = f"{request.method} {shown(request.target)} {response.status} {took:.0f} ms{response.note}"
+        say(f"{time.strftime('%H:%M:%S')} {line}")
         return _Sent(response, close=status is not None)
 
     def _status_of(self, request: Request) -> int | None:
@@ -132,10 +133,12 @@ class Server:
         hosts = [value for name, value in request.headers if name.lower() == "host"]
         if len(hosts) != 1 and (hosts or request.protocol != "HTTP/1.0"):
             return 400
-        if self._names is None or not hosts or _name(hosts[0]) in self._names:
-            return None
-        say(f"403: asked for as {shown(hosts[0])}; to serve that name, too: ./run.sh --host 0.0.0.0")
-        return 403
+        hosts += re.findall(r"^\w+://([^/?]*)", request.target)
+        for host in hosts:
+            if self._names is not None and _name(host) not in self._names:
+                say(f"403: asked for as {shown(host)}; to serve other names than localhost: ./run.sh --host 0.0.0.0")
+                return 403
+        return None
 
 
 class _Connection(web.RequestHandler):
@@ -144,6 +147,16 @@ class _Connection(web.RequestHandler):
     def __init__(self, manager: web.Server, application: Application, **options: Any) -> None:
         super().__init__(manager, **options)
         self._application = application
+
+    def eof_received(self) -> bool:
+        """A client that has sent all that it wants to gets its answer; one that leaves within a body gets 400."""
+        request = self._current_request
+        if self.ssl_context or not (request or self._messages):
+            return False
+        if request and not request.content.is_eof():
+            request.content.set_exception(web.RequestPayloadError("it ended before its Content-Length"))
+        self.close()
+        return True
 
     def handle_error(
         self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None

@@ -6,6 +6,7 @@ It ends what it has started, mounts the function's packages, and lets warm conta
 from __future__ import annotations
 
 import asyncio
+import atexit
 import io
 import json
 import os
@@ -24,9 +25,7 @@ from samcli.commands.local.lib.exceptions import (
 from samcli.commands.local.lib.local_lambda import LocalLambdaRunner
 from samcli.lib.utils.stream_writer import StreamWriter
 from samcli.local.docker.exceptions import DockerContainerCreationFailedException
-from samcli.local.docker.lambda_image import LambdaImage
 from samcli.local.docker.manager import ContainerManager, DockerImagePullFailedException
-from samcli.local.layers.layer_downloader import LayerDownloader
 from samcli.local.lambdafn.runtime import LambdaRuntime
 
 from local import debugging, runtime, sources
@@ -70,12 +69,15 @@ class Containers:
         return asked.result()
 
     async def close(self) -> None:
-        await _in_thread(self._run.reading.close)
+        """The manager removes the containers when the process ends, whichever way that is."""
 
     def _invoke(self, invoke: Invoke) -> Result:
-        written, log = io.StringIO(), _Log(self._run.reading.stderr)
+        reading = self._run.reading
+        if isinstance(reading.lambda_runtime, Warm):
+            reading.lambda_runtime.renew(wait=bool(reading.debug_port))  # the next one needs the debugger's port
+        written, log = io.StringIO(), _Log(reading.stderr)
         try:
-            self._run.reading.local_lambda_runner.invoke(
+            reading.local_lambda_runner.invoke(
                 invoke.function.name, invoke.event.decode(), invoke.tenant, stdout=StreamWriter(written), stderr=log
             )
         except _CANNOT as error:
@@ -114,6 +116,7 @@ class Manager(ContainerManager):
         # A label is there from the start; an id only once a container is, which may be after this process.
         self._label = f"local.server={uuid.uuid4()}"
         self._reaper = Reaper(self._label)
+        atexit.register(self.remove_all)
 
     def create(self, container: Any, context: Any) -> None:
         _equip(container)

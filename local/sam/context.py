@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
+import asyncio
 import os
-import sys
 import tempfile
+import uuid
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, TextIO
 
 from samcli.commands.exceptions import UserException
@@ -16,13 +15,19 @@ from samcli.commands.local.lib.local_lambda import LocalLambdaRunner
 from samcli.lib.providers.provider import Function as SamFunction
 from samcli.lib.providers.provider import LayerVersion
 from samcli.lib.utils.codeuri import resolve_code_path
+from samcli.local.docker.lambda_image import LambdaImage
 from samcli.local.lambdafn.env_vars import EnvironmentVariables
+from samcli.local.lambdafn.runtime import LambdaRuntime
 from samcli.local.lambdafn.zip import unzip
+from samcli.local.layers.layer_downloader import LayerDownloader
 
-from local import variables
-from local.engine import Function
+from local import debugging, variables
+from local.engine import CannotRun, Function, Invoke, TooLarge
+from local.pool import Pool
 from local.project import Project
 from local.sam import template
+from local.sam.containers import Cold, Manager
+from local.sam.warm import Warm
 from local.watch import Tree
 
 _DOCUMENTS = r".*\.(ya?ml|json)"
@@ -70,7 +75,7 @@ class Context(InvokeContext):
             except variables.Unfit as error:
                 raise UserException(str(error)) from None
         self.debugged = self._find_debugged(functions) if self._debug_ports else None
-        made = {function.full_path: self._function(function) for function in functions}
+        made = {function.full_path: self.function(function) for function in functions}
         self.project = Project(
             functions={name: made[function.full_path] for function in functions for name in _names(function)},
             full_paths=made,
@@ -82,8 +87,8 @@ class Context(InvokeContext):
         return self
 
     @property
-    def debugs(self) -> bool:
-        return self.debugged is not None
+    def debug_port(self) -> int | None:
+        return self._debug_ports[0] if self.debugged else None
 
     @property
     def region(self) -> str:
@@ -110,6 +115,7 @@ class Context(InvokeContext):
     def local_lambda_runner(self) -> Runner:
         if not self._local_lambda_runner:
             self._local_lambda_runner = Runner(
+                self,
                 local_runtime=self.lambda_runtime if self.once.containers else None,
                 function_provider=self._function_provider,
                 cwd=self.get_cwd(),
@@ -125,26 +131,31 @@ class Context(InvokeContext):
             )
         return self._local_lambda_runner
 
-    def _function(self, found: SamFunction) -> Function:
+    def function(self, found: SamFunction) -> Function:
         config = self.local_lambda_runner.get_invoke_config(found)
         layers = [layer for layer in config.layers if isinstance(layer, LayerVersion) and layer.codeuri]
         name = found.functionname or found.name
+        handler, own = found.handler or "", config.env_vars.resolve()
+        if debugged := found == self.debugged:
+            own |= self._container_env_vars_value or {}
+            own |= debugging.variables(handler, "127.0.0.1", self._debug_ports[0], wait=not self.once.serves)
+            handler = debugging.HANDLER
         return Function(
             name=found.full_path,
             function_name=name,
             arn=f"arn:aws:lambda:{self.region}:{self.account}:function:{name}",
-            handler=found.handler or "",
+            handler=handler,
             runtime=config.runtime or "",
             architecture=found.architecture,
             code=self._directory(config.code_abs_path) if config.code_abs_path else "",
             timeout=config.timeout,
             memory=config.memory,
-            variables=tuple(config.env_vars.resolve().items()),
+            variables=tuple(own.items()),
             layers=tuple(self._directory(resolve_code_path(self.get_cwd(), layer.codeuri)) for layer in layers),
             unbuilt=tuple(str(layer.codeuri) for layer in layers if layer.build_method),
             log_group=str((found.logging_config or {}).get("LogGroup") or f"/aws/lambda/{name}"),
             tenants=bool(found.tenancy_config),
-            debugged=found == self.debugged,
+            debugged=debugged,
             container_only=_container_only(found),
         )
 
@@ -215,12 +226,36 @@ class Context(InvokeContext):
 class Runner(LocalLambdaRunner):
     """SAM CLI's runner, in which nothing of the developer's shell reaches a function."""
 
+    def __init__(self, context: Context, **options: Any) -> None:
+        super().__init__(**options)
+        self.context = context
+
     def get_aws_creds(self) -> dict[str, str]:
         """Placeholders, unless --profile asks for the real ones."""
         if self.aws_profile:
             return super().get_aws_creds()
         region = self.aws_region or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
         return {"region": region} if region else {}
+
+    def invoke(self, function_identifier: str, event: str, tenant_id: str | None = None, **options: Any) -> Any:
+        """In processes, the engine's one invoke; `stdout` among the options gets its answer."""
+        if self.local_runtime:
+            return super().invoke(function_identifier, event, tenant_id, **options)
+        found = self.get_function(function_identifier, tenant_id)
+        if runtime := options.get("override_runtime"):
+            found = found._replace(runtime=runtime)
+        payload = asyncio.run(self._once(self.context.function(found), event.encode(), tenant_id))
+        options["stdout"].write_str(f"{payload.decode()}\n")
+        return None
+
+    async def _once(self, function: Function, event: bytes, tenant: str | None) -> bytes:
+        pool = Pool(self.context.stderr.stream.buffer)
+        try:
+            return (await pool.invoke(Invoke(function, event, str(uuid.uuid4()), tenant=tenant))).payload
+        except (CannotRun, TooLarge) as error:
+            raise UserException(f"{function.name} cannot run: {error}") from None
+        finally:
+            await pool.close()
 
     def _make_env_vars(self, function: SamFunction) -> EnvironmentVariables:
         made = super()._make_env_vars(function)
