@@ -30,6 +30,8 @@ from local.terminal import say, shown
 
 # More than API Gateway takes, so that the answer is its own and not the parser's.
 _PARSED_BYTES, _PARSED_HEADERS = 1024 * 1024, 10000
+_PROTOCOLS = ("HTTP/1.0", "HTTP/1.1")
+_CUT_OFF = web.RequestPayloadError("it ended before it was whole")
 _LOCAL = ("localhost", "127.0.0.1", "::1")
 
 
@@ -121,7 +123,7 @@ class Server:
         took = (time.perf_counter() - started) * 1000
         line = f"{request.method} {shown(request.target)} {response.status} {took:.0f} ms{response.note}"
         say(f"{time.strftime('%H:%M:%S')} {line}")
-        return _Sent(response, close=status is not None)
+        return _Sent(response, close=status is not None or raw.protocol.finishing)
 
     def _status_of(self, request: Request) -> int | None:
         """The status that refuses the request for its head, or None."""
@@ -131,7 +133,7 @@ class Server:
         if sum(lengths) > limits.HEADERS:
             return 431
         hosts = [value for name, value in request.headers if name.lower() == "host"]
-        if len(hosts) != 1 and (hosts or request.protocol != "HTTP/1.0"):
+        if request.protocol not in _PROTOCOLS or (len(hosts) != 1 and (hosts or request.protocol != "HTTP/1.0")):
             return 400
         hosts += re.findall(r"^\w+://([^/?]*)", request.target)
         for host in hosts:
@@ -147,15 +149,19 @@ class _Connection(web.RequestHandler):
     def __init__(self, manager: web.Server, application: Application, **options: Any) -> None:
         super().__init__(manager, **options)
         self._application = application
+        self.ended = False  # the client sends no more
+
+    @property
+    def finishing(self) -> bool:
+        return self.ended and not self._messages
 
     def eof_received(self) -> bool:
-        """A client that has sent all that it wants to gets its answer; one that leaves within a body gets 400."""
-        request = self._current_request
-        if self.ssl_context or not (request or self._messages):
+        """A client that has sent all that it wants to still gets its answers; one that leaves within a body gets 400."""
+        if self.ssl_context or (self._waiter and not self._waiter.done()):
             return False
-        if request and not request.content.is_eof():
-            request.content.set_exception(web.RequestPayloadError("it ended before its Content-Length"))
-        self.close()
+        self.ended = True
+        if self._current_request and not self._current_request.content.is_eof():
+            self._current_request.content.set_exception(_CUT_OFF)
         return True
 
     def handle_error(
@@ -205,6 +211,10 @@ async def _body(raw: web.BaseRequest) -> bytes | int:
         return b""
     body = bytearray()
     try:
+        if raw.protocol.ended and not raw.content.is_eof():
+            raise _CUT_OFF
+        if raw.headers.get("Expect", "").lower() == "100-continue" and raw.transport and not raw.content.is_eof():
+            raw.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         async for data in raw.content.iter_any():
             if len(body) <= limits.BODY:  # what comes on top is read and dropped, so that the client sees the answer
                 body += data
