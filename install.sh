@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the tools of requirements.txt and tests/requirements.txt into .venv, and nothing outside this folder.
+# Installs the tools of requirements.txt and local/tests/requirements.txt into .venv, and nothing outside this folder.
 #
 # Usage: ./install.sh [--check | --help]
 #
@@ -9,7 +9,7 @@ set -euo pipefail
 cd "$(dirname "$0")"
 
 PYTHON="${PYTHON:-python3}"
-REQUIREMENTS="requirements.txt tests/requirements.txt"
+REQUIREMENTS="requirements.txt local/tests/requirements.txt"
 DONE=.venv/installed
 
 fail() {
@@ -51,7 +51,7 @@ if ! uv venv --relocatable --help >/dev/null 2>&1; then
 fi
 "$uv" venv --quiet --allow-existing --relocatable --python "$(command -v "$PYTHON")" .venv ||
   fail "uv could not build .venv with $PYTHON; name another one: PYTHON=/path/to/python3 ./install.sh"
-"$uv" pip install --quiet --python .venv/bin/python --requirement requirements.txt --requirement tests/requirements.txt ||
+"$uv" pip install --quiet --python .venv/bin/python --requirement requirements.txt --requirement local/tests/requirements.txt ||
   fail "could not install the tools; check the network (or the proxy: HTTPS_PROXY), then run ./install.sh again"
 rm -rf .venv/bootstrap
 # shellcheck disable=SC2086

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[3]
 # What every Linux and macOS has, and install.sh and check.sh use.
 USUAL = ["awk", "bash", "cat", "cmp", "dirname", "env", "grep", "realpath", "rm", "sed", "sh", "sleep", "uname"]
 TOOLS = "# Small, and with a command.\nchevron==0.14.0\n"
@@ -29,7 +29,7 @@ class Machine:
         for name in USUAL:
             (self.programs / name).symlink_to(shutil.which(name))
         self.has("python3", f'exec "{os.path.realpath(sys.executable)}" "$@"')
-        for name in ["install.sh", "local/check.sh", "requirements.txt", "tests/requirements.txt"]:
+        for name in ["install.sh", "local/check.sh", "requirements.txt", "local/tests/requirements.txt"]:
             (self.project / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, self.project / name)
 
@@ -48,7 +48,7 @@ class Machine:
 
     def needs_few_tools(self):
         (self.project / "requirements.txt").write_text(TOOLS)
-        (self.project / "tests" / "requirements.txt").write_text("")
+        (self.project / "local/tests/requirements.txt").write_text("")
 
     def start(self, *arguments, **variables):
         return subprocess.Popen(

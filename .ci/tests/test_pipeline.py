@@ -11,7 +11,7 @@ import boto3
 import pytest
 import yaml
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[2]
 GITHUB = ROOT / ".github"
 TOOLS = ROOT / ".venv" / "bin"
 SUBJECT = "repo:octocat@123456/my-repo@456789"

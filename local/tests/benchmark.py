@@ -1,4 +1,4 @@
-"""How fast ./run.sh is, beside what else serves such a function: .venv/bin/python tests/benchmark.py [--quick]
+"""How fast ./run.sh is, beside what else serves such a function: .venv/bin/python local/tests/benchmark.py [--quick]
 
 Starts all that it compares, each in a copy of the project: the engine "processes", the floor (AWS's emulator and
 runtime client, asked directly), Flask's development server with the same answer and, where a container engine answers,
@@ -21,7 +21,7 @@ import threading
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 TOOLS = ROOT / ".venv" / "bin"
 EMULATOR = next((ROOT / ".venv").glob(f"lib/*/site-packages/samcli/local/rapid/aws-lambda-rie-{os.uname().machine}*"))
 INVOKE = "/2015-03-31/functions/function/invocations"

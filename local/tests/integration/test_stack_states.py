@@ -11,7 +11,7 @@ import pytest
 
 from local.stack import first_failure, obstacle
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[3]
 EMPTY_ZIP = b"PK\5\6" + bytes(18)
 TOPIC = {"Topic": {"Type": "AWS::SNS::Topic"}}
 # Fails after a second, since nobody sends the signal that it waits for.

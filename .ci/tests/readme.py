@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 
 _PLACED = re.compile(r"(?P<line>.*\S)  # (?P<place>.+)")
