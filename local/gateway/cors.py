@@ -1,15 +1,82 @@
-"""Cross-origin requests: preflights, and headers of answers."""
+"""Cross-origin requests: preflights, and headers of answers.
+
+https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-cors.html
+https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-property-api-corsconfiguration.html
+"""
 
 from __future__ import annotations
 
-from local.gateway.model import Api, Request, Response
+from collections.abc import Iterable
+
+from local.gateway import errors
+from local.gateway.model import Api, Cors, Request, Response, Route
+
+_ALL = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
+
+
+def mock(cors: Cors, path: str, methods: Iterable[str]) -> Route:
+    """The OPTIONS method with a mock integration that SAM generates for a REST API's path with these methods.
+
+    It answers 200 with `{}` and a line feed, whatever the origin is; without AllowMethods it names the path's own.
+    """
+    methods = cors.methods or (_ALL if "ANY" in methods else tuple(sorted({*methods, "OPTIONS"})))
+    headers = [
+        ("Access-Control-Allow-Origin", ",".join(cors.origins)),
+        ("Access-Control-Allow-Headers", ",".join(cors.headers)),
+        ("Access-Control-Allow-Methods", ",".join(methods)),
+        ("Access-Control-Max-Age", "" if cors.max_age is None else str(cors.max_age)),
+        ("Access-Control-Allow-Credentials", "true" if cors.credentials else ""),
+    ]
+    response = Response(200, (("Content-Type", "application/json"), *((n, v) for n, v in headers if v)), b"{}\n")
+    return Route("OPTIONS", path, "", authorizer=cors.authorizer, mock=response)
 
 
 def preflight(request: Request, api: Api) -> Response:
-    """The answer to an OPTIONS request that no route takes, in an API with `cors`."""
-    raise NotImplementedError
+    """The answer of an HTTP API with `cors` to an OPTIONS request that no route takes: 204, without a body.
+
+    A route that takes OPTIONS (ANY, $default) keeps it: aws/serverless-application-model issue 1603.
+    """
+    headers = (*errors.ids(api.kind, request.id, request.extended_id), *_headers(request, api, preflight=True))
+    return Response(204, headers)
 
 
 def headers(request: Request, api: Api) -> tuple[tuple[str, str], ...]:
-    """What an HTTP API adds to every answer; nothing for a REST API, whose function gives its own."""
-    raise NotImplementedError
+    """What an HTTP API adds to an answer; nothing for a REST API, whose function gives its own."""
+    if not api.cors or api.kind == "rest":
+        return ()
+    return _headers(request, api, preflight=request.method == "OPTIONS")
+
+
+def _headers(request: Request, api: Api, preflight: bool) -> tuple[tuple[str, str], ...]:
+    """None if the origin or the method is not allowed."""
+    origin = _header(request, "origin")
+    method = _header(request, "access-control-request-method") if preflight else None
+    cors = api.cors
+    if not cors or origin is None or not (allowed := _allowed(origin, cors)):
+        return ()
+    if method is not None and not {"*", method.upper()} & {name.upper() for name in cors.methods}:
+        return ()
+    found = [("access-control-allow-origin", allowed)]
+    if cors.credentials:
+        found.append(("access-control-allow-credentials", "true"))
+    if cors.expose:
+        found.append(("access-control-expose-headers", ",".join(cors.expose)))
+    if method is not None:
+        found.append(("access-control-allow-methods", ",".join(cors.methods)))
+        if cors.headers:
+            found.append(("access-control-allow-headers", ",".join(cors.headers)))
+        if cors.max_age is not None:
+            found.append(("access-control-max-age", str(cors.max_age)))
+    return tuple(found)
+
+
+def _allowed(origin: str, cors: Cors) -> str | None:
+    """The value of Access-Control-Allow-Origin: "*", the origin, or None; `https://*` stands for every host."""
+    if "*" in cors.origins:
+        return "*"
+    scheme = origin.partition("://")[0] + "://*"
+    return origin if origin in cors.origins or scheme in cors.origins else None
+
+
+def _header(request: Request, wanted: str) -> str | None:
+    return next((value for name, value in request.headers if name.lower() == wanted), None)

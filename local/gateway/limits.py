@@ -4,6 +4,12 @@ https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-executi
 https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html
 """
 
-BODY = 10 * 1024 * 1024  # bytes of a request's body, and of an answer's
-HEADERS = 10240  # bytes of the request line and all header lines
-WAIT = {"rest": 29.0, "http": 30.0}  # seconds that an API waits for a function
+from __future__ import annotations
+
+from local.gateway.model import Kind
+
+BODY = 10 * 1024 * 1024  # bytes of a request's body
+TARGET = 10240  # characters of a request target: a REST API's URL, an HTTP API's request line
+HEADERS = 10240  # bytes of all header values, in an HTTP API with the request line
+WAIT: dict[Kind, float] = {"rest": 29.0, "http": 30.0}  # seconds that an API waits for a function
+WAIT_AUTHORIZER = 10.0  # seconds that an HTTP API waits for an authorizer

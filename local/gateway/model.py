@@ -74,6 +74,7 @@ class Cors:
     expose: tuple[str, ...] = ()
     credentials: bool = False
     max_age: int | None = None
+    authorizer: Authorizer | None = None  # of a REST API's generated OPTIONS methods (AddDefaultAuthorizerToCorsPreflight)
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,40 @@
-"""What a REST API asks of a request before it reaches the function: an API key, required parameters."""
+"""What a REST API asks of a request before it reaches the function: an API key, required parameters.
+
+https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-api-key-source.html
+https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-method-request-validation.html
+Recorded in LocalStack's validated test_api_key_required_for_methods and test_api_gateway_request_validator.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection
 
+from local.gateway import errors
+from local.gateway.event import query
 from local.gateway.model import Request, Response
 from local.gateway.routes import Match
 
 
 def refusal(request: Request, match: Match, keys: Collection[str] = ()) -> Response | None:
     """403 without an API key (any is taken if `keys` is empty), 400 without a required parameter, else None."""
-    raise NotImplementedError
+    if match.route.api_key:
+        key = next((value for name, value in request.headers if name.lower() == "x-api-key"), "")
+        if not key or (keys and key not in keys):
+            return errors.forbidden(match.api.kind, request.id, request.extended_id)
+    if match.route.required and (missing := _missing(request, match)):
+        text = f"Missing required request parameters: [{', '.join(missing)}]"
+        body = json.dumps({"message": text}).encode()
+        kind = match.api.kind
+        return errors.error(kind, request.id, request.extended_id, 400, ("BadRequestException", body), body)
+    return None
+
+
+def _missing(request: Request, match: Match) -> list[str]:
+    """The names of required parameters that are not there; names of headers are compared as they are spelled."""
+    there = {
+        "header": {name for name, _ in request.headers},
+        "path": match.parameters.keys(),
+        "querystring": query(request.query, split_semicolons=True).keys(),
+    }
+    return [name for place, name in sorted(match.route.required) if name not in there.get(place, ())]
