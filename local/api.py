@@ -63,14 +63,15 @@ class ApiGateway:
         result = await self._invoke(match.route.function, event.event(request, match, context), request, match)
         if isinstance(result, Response):
             return result
+        note = _note(result)
         if result.error:
-            return replace(answer.failed(request, match), note=result.note)
+            return replace(answer.failed(request, match), note=note)
         answered = answer.response(result.payload, request, match)
         for remark in answered.remarks:
             if remark not in self._said:
                 self._said.add(remark)
                 say(shown(remark))
-        return replace(answered.response, note=result.note) if result.note else answered.response
+        return replace(answered.response, note=note) if note else answered.response
 
     async def _authorize(self, request: Request, match: routes.Match) -> dict[str, Any] | None | Response:
         """The context that an authorizer gives to the event, None where none is asked, or the refusal."""
@@ -128,3 +129,9 @@ class ApiGateway:
 
 def _header(request: Request, name: str) -> str | None:
     return next((value for key, value in request.headers if key.lower() == name), None)
+
+
+def _note(result: Result) -> str:
+    """What the terminal's line says of an invoke beside its time: a cold start, and memory that is nearly used up."""
+    cold = f", init {result.init * 1000:.0f} ms" if result.init is not None else ""
+    return cold + (f", {result.memory} MB used, nearly all that MemorySize gives" if result.tight else "")

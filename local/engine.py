@@ -49,12 +49,19 @@ class Invoke:
 
 @dataclass(frozen=True)
 class Result:
-    """How an invoke ended: JSON, and whether it is an error ("Unhandled") or None. `log` is what its log holds."""
+    """How an invoke ended: JSON, and whether it is an error ("Unhandled") or None. `log` is what its log holds.
+
+    `duration` and `init` are in seconds, the latter None unless the start was a cold one; `memory` is the most that the
+    environment has used, in megabytes, `tight` whether that is nearly its MemorySize.
+    """
 
     payload: bytes
     error: str | None = None
     log: bytes = b""
-    note: str = ""  # for the request's line in the terminal, such as " (init 81 ms)"
+    duration: float = 0.0
+    init: float | None = None
+    memory: int | None = None
+    tight: bool = False
 
 
 class StillRunning(Exception):

@@ -102,4 +102,9 @@ class _LambdaService(_Service):
 
 
 def engine_of(context: Context) -> Callable[[Run], Any]:
-    return Containers if context.once.containers else lambda _: Pool(context.stderr.stream.buffer)
+    """What makes the engine of a run."""
+    if context.once.containers:
+        return Containers
+    functions = context.project.full_paths.values()
+    runtimes = [function.runtime for function in functions if not function.container_only]
+    return lambda _: Pool(context.stderr.stream.buffer, runtimes)

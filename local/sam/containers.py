@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
 import io
 import json
 import os
@@ -30,7 +31,7 @@ from samcli.local.lambdafn.runtime import LambdaRuntime
 
 from local import debugging, runtime, sources
 from local.engine import CannotRun, Invoke, Result, StillRunning, TooLarge
-from local.engine import PAYLOAD_LIMIT, is_error, too_large_answer
+from local.environment import PAYLOAD_LIMIT
 from local.reaper import Reaper
 from local.run import Run
 from local.sam.engine import container_engine, remove_containers
@@ -87,9 +88,7 @@ class Containers:
             message = f"Task timed out after {invoke.function.timeout:.2f} seconds"
             error = {"errorType": "Sandbox.Timedout", "errorMessage": f"RequestId: {invoke.id} Error: {message}"}
             return Result(json.dumps(error).encode(), "Unhandled", bytes(log.written))
-        if len(payload) > PAYLOAD_LIMIT:
-            return Result(too_large_answer(len(payload)), "Unhandled", bytes(log.written))
-        return Result(payload, "Unhandled" if is_error(payload) else None, bytes(log.written))
+        return Result(payload, "Unhandled" if _is_error(payload) else None, bytes(log.written))
 
 
 class _Log(StreamWriter):
@@ -165,6 +164,15 @@ def _equip(container: Any) -> None:
         environment["PYTHONPATH"] = ":".join(
             [f"/opt/python/lib/{name}/site-packages", "/opt/python", *mounts.values()]
         )
+
+
+def _is_error(payload: bytes) -> bool:
+    """Whether an answer is a function error, which Lambda marks with a header and the emulator does not."""
+    if not payload[:64].lstrip().startswith((b'{"errorMessage"', b'{"errorType"')):
+        return False
+    with contextlib.suppress(ValueError):
+        return bool(json.loads(payload).keys() <= {"errorMessage", "errorType", "requestId", "stackTrace"})
+    return False
 
 
 def _in_thread(call: Callable[[], Any]) -> asyncio.Future[Any]:
