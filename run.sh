@@ -15,11 +15,11 @@ if [ "${1:-}" = --help ] || [ "${1:-}" = -h ]; then
   exit
 fi
 
-./install.sh
+./install.sh --tools
 if [ "${1:-}" = --sam ]; then
   if [ -e env.json ]; then set -- "$@" --env-vars env.json; fi
-  exec .venv/bin/sam local start-api --template-file template.yaml "${@:2}"
+  exec .tools/bin/sam local start-api --template-file template.yaml "${@:2}"
 fi
 # An unfinished handler cannot touch a real account: none of these is in any process that it could look into.
 exec env -u AWS_PROFILE -u AWS_ACCESS_KEY_ID -u AWS_SECRET_ACCESS_KEY -u AWS_SESSION_TOKEN -u AWS_ENDPOINT_URL \
-  .venv/bin/python -m local "$@"
+  .tools/bin/python -m local "$@"
