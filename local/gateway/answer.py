@@ -156,7 +156,7 @@ def _response(payload: bytes, request: Request, match: Match, remarks: list[str]
     try:
         answer = json.loads(payload)
     except (ValueError, RecursionError):
-        raise _Malformed(f"{_shown(payload.decode('utf-8', 'replace'))} is no JSON") from None
+        raise _Malformed(f"{_shown(payload[:200].decode('utf-8', 'replace'))} is no JSON") from None
     if match.route.payload == "2.0" and (not isinstance(answer, dict) or answer.get("statusCode") is None):
         text = answer if isinstance(answer, str) else json.dumps(answer, separators=(",", ":"), ensure_ascii=False)
         headers = [("Content-Type", "application/json")]
