@@ -32,6 +32,15 @@ from local.watch import Tree
 
 _DOCUMENTS = r".*\.(ya?ml|json)"
 _ACCOUNT = "123456789012"
+
+# Options that only a container can honour, and without which the function would answer something else.
+_CONTAINERS_ONLY = {
+    "add_host": "--add-host",
+    "container_dns": "--container-dns",
+    "docker_network": "--docker-network",
+    "invoke_images": "--invoke-image",
+}
+
 _ARCHIVES = (".zip", ".jar")
 
 
@@ -55,6 +64,9 @@ class Context(InvokeContext):
         self.once, self._given = once, options
         options = {**options, "skip_pull_image": True}  # asks the registry for an image that is missing, and no other
         if not once.containers:
+            for name, option in _CONTAINERS_ONLY.items():
+                if options.get(name):
+                    raise UserException(f"{option} needs a container engine: start Docker or Finch, without --no-docker")
             # Environments are warm in any case, and there is nothing to load before the first request.
             options["warm_container_initialization_mode"] = None
         elif options.get("debug_ports"):
