@@ -68,6 +68,8 @@ class Pool:
         return lines
 
     async def invoke(self, invoke: Invoke) -> Result:
+        if invoke.function.container_only:
+            raise CannotRun(invoke.function.container_only)
         if len(invoke.event) > PAYLOAD_LIMIT:
             raise TooLarge("the event has more than 6 MB, the most that Lambda takes in one invoke")
         fleet = self._fleet(invoke.function, invoke.tenant)

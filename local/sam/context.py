@@ -23,6 +23,7 @@ from samcli.local.layers.layer_downloader import LayerDownloader
 
 from local import debugging, variables
 from local.engine import CannotRun, Function, Invoke, TooLarge
+from local.gateway.routes import Ambiguous, Routes
 from local.pool import Pool
 from local.project import Project
 from local.sam import template
@@ -88,11 +89,12 @@ class Context(InvokeContext):
                 raise UserException(str(error)) from None
         self.debugged = self._find_debugged(functions) if self._debug_ports else None
         made = {function.full_path: self.function(function) for function in functions}
-        self.project = Project(
-            functions={name: made[function.full_path] for function in functions for name in _names(function)},
-            full_paths=made,
-            apis=template.apis(self._stacks, self.get_cwd(), self.once.authorize, self.region, self.account),
-        )
+        apis = template.apis(self._stacks, self.get_cwd(), self.once.authorize, self.region, self.account)
+        by_name = {name: made[function.full_path] for function in functions for name in _names(function)}
+        try:
+            self.project = Project(made, {**by_name, **made}, apis, Routes(apis))
+        except Ambiguous as error:
+            raise UserException(str(error)) from None
         files = {*template.documents(self._stacks), os.path.abspath(self._env_vars_file or self._template_file)}
         self._documents = [Tree(directory, False, _DOCUMENTS) for directory in {os.path.dirname(file) for file in files}]
         self._seen = self._versions()
