@@ -1,7 +1,7 @@
 """What the client gets for a function's answer, and for what went wrong.
 
 REST API: https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html, with what
-LocalStack's validated tests recorded (test_aws_proxy_response_payload_format_validation, test_aws_proxy_binary_response).
+LocalStack's validated tests recorded (test_aws_proxy_response_payload_format_validation and …_binary_response).
 HTTP API: https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html, with
 LocalStack's recordings of function URLs, which infer answers alike (test_lambda_url_invocation).
 """
@@ -212,7 +212,7 @@ def _status(answer: dict[str, Any], match: Match, remarks: list[str]) -> int:
         status = int(status[:9])
     if isinstance(status, float) and status.is_integer():
         status = int(status)
-    if isinstance(status, bool) or not isinstance(status, int) or status not in _STATUSES:
+    if not isinstance(status, int) or status not in _STATUSES:  # True is 1
         raise _Malformed(f"statusCode is {_shown(answer.get('statusCode'))}; API Gateway needs one from 200 to 599")
     return status
 

@@ -52,7 +52,10 @@ class Response:
 
 @dataclass(frozen=True)
 class Authorizer:
-    """A Lambda authorizer. `sources` are its identity sources, as (place, name), such as ("header", "Authorization")."""
+    """A Lambda authorizer. `sources` are its identity sources as (place, name), such as ("header", "Authorization").
+
+    Places are header, querystring, context and stageVariables.
+    """
 
     name: str
     function: str
@@ -73,7 +76,9 @@ class Cors:
     expose: tuple[str, ...] = ()
     credentials: bool = False
     max_age: int | None = None
-    authorizer: Authorizer | None = None  # of a REST API's generated OPTIONS methods (AddDefaultAuthorizerToCorsPreflight)
+    authorizer: Authorizer | None = (
+        None  # of a REST API's generated OPTIONS methods (AddDefaultAuthorizerToCorsPreflight)
+    )
 
 
 @dataclass(frozen=True)

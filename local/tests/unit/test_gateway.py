@@ -29,7 +29,9 @@ def body(response):
 
 
 def test_two_functions_on_one_method_and_path_are_an_error_that_names_both():
-    api = Api("Api", "rest", "Prod", (Route("GET", "/a", "One"), Route("POST", "/a", "Two"), Route("GET", "/a", "Three")))
+    api = Api(
+        "Api", "rest", "Prod", (Route("GET", "/a", "One"), Route("POST", "/a", "Two"), Route("GET", "/a", "Three"))
+    )
 
     with pytest.raises(Ambiguous, match="^GET /a belongs to two functions, One and Three; "):
         Routes([api])
@@ -119,10 +121,59 @@ def test_limits_are_those_of_the_documents():
     assert (limits.BODY, limits.WAIT) == (10485760, {"rest": 29, "http": 30})
 
 
-TEXTS = ["", "/", "//", "%", "%ff", "%2F", "é", "\udcff", "\x00", "\r\n", "a=b", "&", ";", "?", "#", "[", "://", ",", "*", "a" * 300]
-NAMES = ["Host", "host", "Accept", "Content-Type", "Cookie", "Authorization", "Origin", "x-api-key", "", "\udcff", "A\nB"]
+TEXTS = [
+    "",
+    "/",
+    "//",
+    "%",
+    "%ff",
+    "%2F",
+    "é",
+    "\udcff",
+    "\x00",
+    "\r\n",
+    "a=b",
+    "&",
+    ";",
+    "?",
+    "#",
+    "[",
+    "://",
+    ",",
+    "*",
+    "a" * 300,
+]
+NAMES = [
+    "Host",
+    "host",
+    "Accept",
+    "Content-Type",
+    "Cookie",
+    "Authorization",
+    "Origin",
+    "x-api-key",
+    "",
+    "\udcff",
+    "A\nB",
+]
 VALUES = [*TEXTS, "image/png", "*/*", "text/html,*/*", "a=1; b=2;;", "application/json"]
-ANSWERS = [None, True, 1, -1, 1e308, 204, "200", "²", "\ud800", [], [[]], {}, {"": None}, {"a\r\n": "b"}, {"A": ["\x00", 1]}]
+ANSWERS = [
+    None,
+    True,
+    1,
+    -1,
+    1e308,
+    204,
+    "200",
+    "²",
+    "\ud800",
+    [],
+    [[]],
+    {},
+    {"": None},
+    {"a\r\n": "b"},
+    {"A": ["\x00", 1]},
+]
 FIELDS = ["statusCode", "headers", "multiValueHeaders", "body", "isBase64Encoded", "cookies", "context", "principalId"]
 FIELDS += ["isAuthorized", "policyDocument", "errorMessage", "base64Encoded"]
 POLICY = {"Statement": [{"Effect": "Allow", "Action": "*" * 60 + "x", "Resource": "*?" * 60 + "x"}]}
