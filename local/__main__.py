@@ -4,19 +4,20 @@ Usage: python -m local [--no-docker] [COMMAND] [option of sam local COMMAND]...
 COMMAND is start-api unless it is named; the folder with template.yaml is the current one.
 """
 
+from __future__ import annotations
+
 import os
 import sys
 
 COMMANDS = ("start-api", "start-lambda", "invoke", "generate-event", "execution", "callback")
 
-# An unfinished handler cannot touch a real account, nor an expired session stop the server.
-_DEVELOPER = ("AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL")
 
-
-def main(arguments):
+def main(arguments: list[str]) -> None:
     processes = "--no-docker" in arguments
     arguments = [argument for argument in arguments if argument != "--no-docker"]
     command = arguments.pop(0) if arguments and arguments[0] in COMMANDS else "start-api"
+    if arguments and command not in ("invoke", "execution", "callback", "generate-event") and arguments[0][:1] != "-":
+        sys.exit(f"run.sh: there is no command {arguments[0]}; see ./run.sh --help")
     os.environ["SAM_CLI_TELEMETRY"] = "0"
     os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
     os.environ["__SAM_CLI_APP_DIR"] = os.path.abspath(".aws-sam")
@@ -30,17 +31,13 @@ def main(arguments):
             arguments += ["--template-file", "template.yaml"]
         if _given(arguments, "--profile"):
             print("The function gets your real AWS credentials, since --profile asks for them.", file=sys.stderr)
-        else:
-            for name in _DEVELOPER:
-                os.environ.pop(name, None)
 
     from local import sam
 
-    engine = sam.Processes if processes or not serves or not sam.container_engine() else sam.Context
-    sam.run([command, *arguments], engine)
+    sam.run([command, *arguments], containers=not processes and serves and bool(sam.container_engine()))
 
 
-def _given(arguments, *options):
+def _given(arguments: list[str], *options: str) -> bool:
     return any(argument.split("=")[0] in options for argument in arguments)
 
 

@@ -29,7 +29,9 @@ class Function:
     layers: tuple[str, ...] = ()
     unbuilt: tuple[str, ...] = ()
     log_group: str = ""
+    tenants: bool = False  # whether each invoke is for a tenant
     debugged: bool = False
+    container_only: str = ""  # why processes cannot run it
 
 
 @dataclass(frozen=True)
@@ -47,11 +49,19 @@ class Invoke:
 
 @dataclass(frozen=True)
 class Result:
-    """How an invoke ended: JSON, and whether it is an error ("Unhandled") or None. `log` is what its log holds."""
+    """How an invoke ended: JSON, and whether it is an error ("Unhandled") or None. `log` is what its log holds.
+
+    `duration` and `init` are in seconds, the latter None unless the start was a cold one; `memory` is the most that the
+    environment has used, in megabytes, `tight` whether that is nearly its MemorySize.
+    """
 
     payload: bytes
     error: str | None = None
     log: bytes = b""
+    duration: float = 0.0
+    init: float | None = None
+    memory: int | None = None
+    tight: bool = False
 
 
 class StillRunning(Exception):

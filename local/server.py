@@ -1,121 +1,230 @@
-"""The HTTP server in front of SAM CLI's applications, and what it says in the terminal."""
+"""The HTTP front, on aiohttp's low-level server: what API Gateway's own front does before any route is looked up.
 
-import contextlib
+The request line, the query and the names of headers go on as they were sent. What is no HTTP, or too large, is
+answered here in API Gateway's JSON. No request occupies a thread, however slowly it arrives.
+https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
+"""
+
+from __future__ import annotations
+
+import asyncio
 import errno
+import ipaddress
 import re
-import signal
+import secrets
 import socket
-import sys
-import threading
+import ssl
 import time
+import traceback
+import uuid
+from dataclasses import replace
+from typing import Any, Literal, Protocol
 
-from cheroot.ssl.builtin import BuiltinSSLAdapter
-from cheroot.wsgi import Server
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+from multidict import CIMultiDict
 
-# A few more than there may be execution environments, so that a request beyond these still gets its 403.
-_THREADS = 40
+from local.gateway import limits
+from local.gateway.model import Request, Response
+from local.terminal import say, shown
 
-# Ctrl-C, an orderly end, a closed terminal.
-_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-_server = None
-_application = None
-_before = None
-_speaking = threading.Lock()
+# More than API Gateway takes, so that the answer is its own and not the parser's.
+_PARSED_BYTES, _PARSED_HEADERS = 1024 * 1024, 10000
+_PROTOCOLS = ("HTTP/1.0", "HTTP/1.1")
+_CUT_OFF = web.RequestPayloadError("it ended before it was whole")
+_LOCAL = ("localhost", "127.0.0.1", "::1")
 
 
 class CannotListen(Exception):
-    """The address cannot be had."""
+    """The address cannot be had; the text says what to do."""
 
 
-def say(line):
-    """A line for the person at the terminal; stdout is for answers."""
-    with _speaking:
-        print(line, file=sys.stderr, flush=True)
+class Application(Protocol):
+    """What is served."""
+
+    async def answer(self, request: Request) -> Response:
+        """The response to a request that the front has let through."""
+
+    def refused(self, status: int, request: Request) -> Response:
+        """The front's own refusal of a request: 400, 403 (another host), 413, 414, 431 or 500."""
 
 
-def listen(host, port, ssl_files):
-    """Takes the port (0: a free one) and returns it. Raises CannotListen, which says what to do.
+class Server:
+    """Serves an application at one address, `url` once it listens."""
 
-    `ssl_files` are the paths of a certificate and of its key, or None.
-    """
-    global _server
-    # Clients that connect at the same moment wait in this queue; beyond it the kernel lets them try again in a second.
-    _server = Server((host, port), _answer, numthreads=_THREADS, request_queue_size=128)
-    if ssl_files:
-        _server.ssl_adapter = BuiltinSSLAdapter(*ssl_files)
+    def __init__(self) -> None:
+        self._tls: ssl.SSLContext | None = None
+        self._names: frozenset[str] | None = None  # that a Host header may have; None where any may
+        self.url = ""
+
+    def listen(self, host: str, port: int, tls_files: tuple[str, str] | None = None) -> None:
+        """Takes the port (0: a free one). `tls_files` are the paths of a certificate and its key. Raises CannotListen."""
+        if tls_files:
+            self._tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            try:
+                self._tls.load_cert_chain(*tls_files)
+            except OSError as error:
+                raise CannotListen(f"cannot use the certificate {tls_files[0]} with {tls_files[1]}: {error}") from None
+        try:
+            family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+            # Clients that connect at the same moment wait in the queue; beyond it the kernel lets them try again later.
+            self._socket = socket.create_server(address[:2], family=family, backlog=512)
+        except OverflowError:
+            raise CannotListen(f"port {port} does not exist; a port is a number from 0 to 65535") from None
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise CannotListen(
+                    f"port {port} is in use by another program; stop it, or take another port: "
+                    f"./run.sh --port {port + 1}"
+                ) from None
+            raise CannotListen(f"cannot listen on {host}, port {port}: {error.strerror or error}") from None
+        address = self._socket.getsockname()
+        self._port: int = address[1]
+        # A page in a browser can give this machine a name of its own and ask it, but not under these (DNS rebinding).
+        self._names = frozenset({*_LOCAL, host}) if ipaddress.ip_address(address[0]).is_loopback else None
+        self.url = f"{'https' if tls_files else 'http'}://{f'[{host}]' if ':' in host else host}:{self._port}"
+
+    async def serve(self, application: Application, until: asyncio.Event) -> None:
+        """Serves until the event is set; requests that are under way are broken off then."""
+        self._application = application
+        loop = asyncio.get_running_loop()
+        manager = web.Server(self._handle)
+
+        def connect() -> web.RequestHandler:
+            return _Connection(
+                manager,
+                application,
+                loop=loop,
+                access_log=None,
+                auto_decompress=False,
+                max_line_size=_PARSED_BYTES,
+                max_field_size=_PARSED_BYTES,
+                max_headers=_PARSED_HEADERS,
+            )
+
+        serving = await loop.create_server(connect, sock=self._socket, ssl=self._tls)
+        await until.wait()
+        serving.close()
+        await manager.shutdown(0)
+
+    async def _handle(self, raw: web.BaseRequest) -> web.StreamResponse:
+        started = time.perf_counter()
+        request = _request(raw, self._port, "https" if self._tls else "http")
+        try:
+            body = self._status_of(request) or await _body(raw)
+            status = body if isinstance(body, int) else None
+            if body and not status:
+                request = replace(request, body=body)
+            response = self._application.refused(status, request) if status else await self._application.answer(request)
+        except Exception as error:
+            say("".join(traceback.format_exception(error)))
+            say("500: a fault of the local server itself, see above. The next request is served as usual.")
+            status, response = 500, self._application.refused(500, request)
+        took = (time.perf_counter() - started) * 1000
+        line = f"{request.method} {shown(request.target)} {response.status} {took:.0f} ms{response.note}"
+        say(f"{time.strftime('%H:%M:%S')} {line}")
+        return _Sent(response, close=status is not None or raw.protocol.finishing)
+
+    def _status_of(self, request: Request) -> int | None:
+        """The status that refuses the request for its head, or None."""
+        lengths = [len(name) + len(value) + 4 for name, value in request.headers]
+        if len(request.method) + len(request.target) + 12 > limits.HEADERS:
+            return 414
+        if sum(lengths) > limits.HEADERS:
+            return 431
+        hosts = [value for name, value in request.headers if name.lower() == "host"]
+        if request.protocol not in _PROTOCOLS or (len(hosts) != 1 and (hosts or request.protocol != "HTTP/1.0")):
+            return 400
+        hosts += re.findall(r"^\w+://([^/?]*)", request.target)
+        for host in hosts:
+            if self._names is not None and _name(host) not in self._names:
+                say(f"403: asked for as {shown(host)}; to serve other names than localhost: ./run.sh --host 0.0.0.0")
+                return 403
+        return None
+
+
+class _Connection(web.RequestHandler):
+    """aiohttp's handler of a connection, which answers what is no HTTP as the application does."""
+
+    def __init__(self, manager: web.Server, application: Application, **options: Any) -> None:
+        super().__init__(manager, **options)
+        self._application = application
+        self.ended = False  # the client sends no more
+
+    @property
+    def finishing(self) -> bool:
+        return self.ended and not self._messages
+
+    def eof_received(self) -> bool:
+        """A client that has sent all that it wants to still gets its answers; one that leaves within a body gets 400."""
+        if self.ssl_context or (self._waiter and not self._waiter.done()):
+            return False
+        self.ended = True
+        if self._current_request and not self._current_request.content.is_eof():
+            self._current_request.content.set_exception(_CUT_OFF)
+        return True
+
+    def handle_error(
+        self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
+    ) -> web.StreamResponse:
+        say(f"400: not HTTP as it should be: {shown(' '.join(str(message or exc).split()))[:200]}")
+        self.keep_alive(False)
+        return _Sent(self._application.refused(400, _request(request, 0, "http")), close=True)
+
+
+class _Sent(web.Response):
+    """aiohttp's response with the headers that it is given, and no name of the server among them."""
+
+    def __init__(self, response: Response, close: bool) -> None:
+        super().__init__(status=response.status, headers=CIMultiDict(response.headers), body=response.body)
+        if close:
+            self.force_close()
+
+    async def _prepare_headers(self) -> None:
+        await super()._prepare_headers()
+        del self.headers["Server"]
+
+
+def _request(raw: web.BaseRequest, port: int, scheme: Literal["http", "https"]) -> Request:
+    """The request without its body, which is not there yet."""
+    peer = raw.transport.get_extra_info("peername") if raw.transport else None
+    seconds = time.time()
+    return Request(
+        method=raw.method,
+        target=raw.raw_path,
+        headers=tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in raw.raw_headers),
+        body=b"",
+        id=str(uuid.uuid4()),
+        extended_id=f"{secrets.token_urlsafe(11)}=",
+        trace=f"Root=1-{int(seconds):08x}-{secrets.token_hex(12)}",
+        received=seconds,
+        source_ip=peer[0] if peer else "127.0.0.1",
+        scheme=scheme,
+        protocol=f"HTTP/{raw.version.major}.{raw.version.minor}",
+        port=port,
+    )
+
+
+async def _body(raw: web.BaseRequest) -> bytes | int:
+    """The body, or the status that refuses it."""
+    if not raw.body_exists:
+        return b""
+    body = bytearray()
     try:
-        # Once here for the reason, which the server does not tell.
-        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((host, port))
-            probe.listen()
-    except OverflowError:
-        raise CannotListen(f"port {port} is none; a port is a number from 0 to 65535") from None
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise CannotListen(
-                f"port {port} is in use by another program; stop it, or take another port: ./run.sh --port {port + 1}"
-            ) from None
-        raise CannotListen(f"cannot listen on {host}, port {port}: {error.strerror or error}") from None
-    # What is left of it are connections that clients have broken off, which is none of the developer's errors.
-    _server.error_log = lambda *_, **__: None
-    preparing = _daemon(_server.prepare)
-    preparing.join()
-    return _server.bind_addr[1]
+        if raw.protocol.ended and not raw.content.is_eof():
+            raise _CUT_OFF
+        if raw.headers.get("Expect", "").lower() == "100-continue" and raw.transport and not raw.content.is_eof():
+            raw.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        async for data in raw.content.iter_any():
+            if len(body) <= limits.BODY:  # what comes on top is read and dropped, so that the client sees the answer
+                body += data
+    except (web.RequestPayloadError, HttpProcessingError, ConnectionError) as error:
+        say(f"400: the body is not what its headers announce: {shown(' '.join(str(error).split()))}")
+        return 400
+    return 413 if len(body) > limits.BODY else bytes(body)
 
 
-def replace(application):
-    """Serves this WSGI application from the next request on; false when nothing is served yet."""
-    global _application
-    first, _application = _application is None, application
-    return not first
-
-
-def serve(before):
-    """Serves until Ctrl-C, SIGTERM or a closed terminal. `before` is called before each request."""
-    global _before
-    _before = before
-    for number in _ENDING:
-        signal.signal(number, _interrupt)
-    serving = _daemon(_server.serve)
-    with contextlib.suppress(KeyboardInterrupt):
-        serving.join()
-    # A second Ctrl-C would only leave behind what the first one ends.
-    for number in _ENDING:
-        signal.signal(number, signal.SIG_IGN)
-
-
-def curl(base, routes):
-    """A curl command that gets an answer from the first of the (method, path) routes, a GET if there is one."""
-    method, path = next((route for route in routes if route[0] == "GET"), routes[0])
-    path = re.sub(r"\{[^}]*\}", "1", path).replace("$default", "/")
-    # A certificate for this machine is one that nobody else vouches for.
-    options = ["--insecure"] * base.startswith("https") + ["--request", method] * (method != "GET")
-    return " ".join(["curl", *options, f"{base}{path}"])
-
-
-def _daemon(target):
-    """A started thread; it, and those that it starts, do not keep the process from ending."""
-    thread = threading.Thread(target=target, daemon=True)
-    thread.start()
-    return thread
-
-
-def _interrupt(*_):
-    raise KeyboardInterrupt
-
-
-def _answer(environ, start_response):
-    """The WSGI application: that of SAM CLI, with a line for each request."""
-    start = time.monotonic()
-
-    def start_and_say(status, headers, exc_info=None):
-        query = f"?{environ['QUERY_STRING']}" if environ["QUERY_STRING"] else ""
-        took = f"{(time.monotonic() - start) * 1000:.0f} ms"
-        moment = time.strftime("%H:%M:%S")
-        say(f"{moment} {environ['REQUEST_METHOD']} {environ['PATH_INFO']}{query} {status.split()[0]} {took}")
-        return start_response(status, headers, exc_info)
-
-    _before()
-    return _application(environ, start_and_say)
+def _name(host: str) -> str:
+    """The name in a Host header, in lower case, without the port."""
+    name, _, port = host.rpartition(":")
+    return (name if name and port.isdecimal() else host).strip("[]").lower()

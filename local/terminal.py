@@ -7,6 +7,7 @@ import sys
 import threading
 
 _speaking = threading.Lock()
+_LONG = 500
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
@@ -17,5 +18,6 @@ def say(line: str) -> None:
 
 
 def shown(text: str) -> str:
-    """The text of a request with its control characters escaped, so that it cannot steer the terminal."""
+    """The text of a request, cut where it is long, with control characters escaped: it cannot steer the terminal."""
+    text = text if len(text) <= _LONG else f"{text[:_LONG]}…"
     return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)

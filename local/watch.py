@@ -9,6 +9,7 @@ left), times and sizes of the files are compared instead.
 import contextlib
 import os
 import re
+import select
 import sys
 import threading
 import time
@@ -52,6 +53,10 @@ class Tree:
                 self._drain()
             return self._version
 
+    def quiet(self):
+        """Whether nothing at all has happened since `version` was asked; costs microseconds and never waits."""
+        return self._queue is not None and not self._poll.poll(0)
+
     def _look(self):
         if self._queue is not None:
             self._queue.close()
@@ -59,6 +64,9 @@ class Tree:
             self._queue = self._watch() if self._directory.is_dir() and _reports(self._directory) else None
         except OSError:
             self._queue = None
+        if self._queue:
+            self._poll = select.poll()
+            self._poll.register(self._queue.fileno(), select.POLLIN)
         self._seen = None if self._queue else self._scan()
 
     def _watch(self):

@@ -43,11 +43,12 @@ class Request:
 
 @dataclass(frozen=True)
 class Response:
-    """What goes back to the client. `headers` keep order, repetition and case."""
+    """What goes back to the client. `headers` keep order, repetition and case; `note` is for the terminal's line."""
 
     status: int
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
+    note: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,131 @@
-"""Starts AWS's runtime client for a handler, in the execution environment: python bootstrap.py HANDLER.
+"""The runtime of an execution environment: AWS's runtime client, which gets its invokes over a socket.
 
-The client's own entry point polls for the next invoke in a new thread each time, which on Lambda lets signals through
-meanwhile. Nobody sends signals here, and it would cost a third of a request's time.
+Usage: python bootstrap.py HANDLER SOCKET LIFELINE, the last two being file descriptors. AWS's code (awslambdaric, read
+from 4.2.2, which local/requirements.txt pins) imports the handler, builds event, context and logging, and formats
+errors; only its way to the Lambda Runtime API is another one, so that its compiled part, which there is for Linux
+alone, is not needed. Everything that is taken from its insides stands here.
+
+What comes is `REQUEST`, the fields of an InvocationRequest in JSON, and the event. What goes is `REPLY`, and JSON.
 """
 
 import os
+import signal
+import struct
 import sys
 
-from awslambdaric.bootstrap import run
-from awslambdaric.lambda_runtime_client import LambdaRuntimeClient
+REQUEST = struct.Struct("!II")  # bytes of the fields, bytes of the event
+REPLY = struct.Struct("!cQQQ")  # its kind, the two figures of `_Memory`, bytes that follow
+READY, RESULT, ERROR, INIT_ERROR = b"R", b"A", b"E", b"I"
 
-# The handler's directory comes first, not this one.
-sys.path[0] = os.getcwd()
-run(sys.argv[1], LambdaRuntimeClient(os.environ["AWS_LAMBDA_RUNTIME_API"], False))
+
+def main(handler, connection, line):
+    import lifeline
+
+    marker = os.environ["AWS_LAMBDA_LOG_STREAM_NAME"].rpartition("]")[2]
+    for descriptor in (connection, line):
+        os.set_inheritable(descriptor, False)
+    # A child that is not another program holds the socket open, and the server would not see this process end.
+    os.register_at_fork(after_in_child=lambda: os.close(connection))
+    lifeline.watch(line, marker)
+    # What the function imports is its own: nothing of this directory, nor the compiled part of AWS's client.
+    del sys.modules["lifeline"]
+    sys.path[0] = os.getcwd()
+    sys.modules["runtime_client"] = None
+    run, client = _runtime(connection)
+    del sys.modules["runtime_client"]
+    run(handler, client)
+
+
+def _runtime(connection):
+    """AWS's bootstrap.run, and the client to run it with."""
+    import json
+    import logging
+
+    from awslambdaric import bootstrap
+    from awslambdaric.lambda_literals import lambda_unhandled_exception_warning_message
+    from awslambdaric.lambda_runtime_client import BaseLambdaRuntimeClient, InvocationRequest
+
+    # In a terminal, a traceback has lines; in CloudWatch, it is one event.
+    bootstrap.ERROR_LOG_LINE_TERMINATE, bootstrap.ERROR_LOG_IDENT = "\n", " "
+
+    def advice(record):
+        """A paragraph on updates of the runtime, which do not happen here, before each error of an init."""
+        return record.msg != lambda_unhandled_exception_warning_message
+
+    logging.getLogger().addFilter(advice)
+
+    class Client(BaseLambdaRuntimeClient):
+        """Newer clients pass on more arguments than are needed here, hence the `**_`."""
+
+        ready = False
+        used = _Memory().used
+
+        def wait_next_invocation(self, **_):
+            if not self.ready:
+                self.ready = True
+                logging.getLogger().removeFilter(advice)
+                self._reply(READY)
+            fields, event = REQUEST.unpack(_read(connection, REQUEST.size))
+            data = _read(connection, fields + event)
+            return InvocationRequest(event_body=data[fields:], **json.loads(data[:fields]))
+
+        def post_invocation_result(self, invoke_id, result_data, *_, **__):
+            self._reply(RESULT, result_data)
+
+        def post_invocation_error(self, invoke_id, error_response_data, *_, **__):
+            self._reply(ERROR, error_response_data)
+
+        def post_init_error(self, error_response_data, *_, **__):
+            self._reply(INIT_ERROR, bootstrap.to_json(error_response_data))
+
+        def _reply(self, kind, data=b""):
+            data = data if isinstance(data, bytes) else data.encode()
+            data = memoryview(REPLY.pack(kind, *self.used(), len(data)) + data)
+            while data:
+                data = data[os.write(connection, data) :]
+
+    return bootstrap.run, Client(None)
+
+
+def _read(descriptor, count):
+    """So many bytes; by the number, since a socket object would be closed while Python ends and before its exit."""
+    data = os.read(descriptor, count)
+    while len(data) < count:
+        more = os.read(descriptor, count - len(data))
+        while not more:
+            signal.pause()  # the server has gone, and the lifeline ends this process
+        data += more
+    return data
+
+
+class _Memory:
+    """The most memory that this process has had, and how much of it is files that could be dropped; in kilobytes."""
+
+    def __init__(self):
+        self._status, self._seen, self._used = None, (), (0, 0)
+        try:
+            self._status, self._size = (os.open(f"/proc/self/{name}", os.O_RDONLY) for name in ("status", "statm"))
+        except OSError:
+            self._unit = 1024 if sys.platform == "darwin" else 1
+
+    def used(self):
+        import resource
+
+        # It may be the server's own, since the kernel hands it on to a program that is started.
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        if self._status is None:
+            return peak // self._unit, peak // self._unit
+        seen = (peak, os.pread(self._size, 64, 0).split()[1])
+        if seen != self._seen:
+            self._seen = seen
+            self._used = memory(os.pread(self._status, 8192, 0))
+        return self._used
+
+
+def memory(status):
+    """The two figures of `_Memory` in the text of a /proc/PID/status. Raises IndexError for a process that has gone."""
+    return tuple(int(status.split(name, 1)[1].split(None, 1)[0]) for name in (b"VmHWM:", b"RssFile:"))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))

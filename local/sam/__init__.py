@@ -1,78 +1,110 @@
 """SAM CLI, run as a library, and every inner name of it that this project holds on to.
 
-Read from aws-sam-cli 1.170.0, which requirements.txt pins; tests/unit/test_sam.py fails when a name moves. SAM CLI does
-the work (template, routes, events, responses, options); here its engine is put in, and what it answers or says where
-API Gateway and Lambda would do otherwise is put right. Nothing outside this package names anything of SAM CLI.
+Read from aws-sam-cli 1.170.0, which requirements.txt pins; a test fails when a name moves. SAM CLI reads options and
+template, and runs containers; gateway, server and processes are ours. Nothing outside this package names anything of
+SAM CLI. What is put in the place of its own, and why:
+
+- InvokeContext: its template is read again after a save, and what it gives becomes our values.
+- LocalApiService, LocalLambdaService: served by our gateway on our server.
+- version_checker: asks a package index at the start.
 """
 
+from __future__ import annotations
+
+import functools
 import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 from samcli.cli.main import cli
+from samcli.commands.exceptions import UserException
 from samcli.commands.local.cli_common import invoke_context
-from samcli.commands.local.lib import local_api_service, local_lambda, local_lambda_service
-from samcli.commands.local.lib.local_lambda import LocalLambdaRunner
-from samcli.lib.providers.provider import Cors
-from samcli.lib.telemetry.event import EventTracker
+from samcli.commands.local.lib import local_api_service, local_lambda_service
 from samcli.lib.utils import version_checker
-from samcli.local.apigw import local_apigw_service
-from samcli.local.apigw.authorizers.lambda_authorizer import LambdaAuthorizer
-from samcli.local.docker.container import Container
-from samcli.local.lambdafn import runtime as lambda_runtime
-from samcli.local.lambdafn.runtime import LambdaRuntime, WarmLambdaRuntime
-from samcli.local.services.base_local_service import BaseLocalService, LambdaOutputParser
 
-from local import authorizer
-from local.sam import api
-from local.sam.containers import Containers, without_last_words
-from local.sam.context import Context, Variables, credentials
+from local.api import ApiGateway
+from local.gateway.routes import Ambiguous
+from local.invoke_api import InvokeApi
+from local.pool import Pool
+from local.run import Run
+from local.sam.containers import Containers
+from local.sam.context import Context, Once
 from local.sam.engine import container_engine, remove_containers
-from local.sam.processes import Processes
-from local.sam.warm import Warm
+from local.server import CannotListen, Server
 
-__all__ = ["Context", "Processes", "container_engine", "remove_containers", "run"]
+__all__ = ["container_engine", "remove_containers", "run"]
+
+_QUIET = ("samcli.commands.local.lib", "samcli.lib.providers", "samcli.local.docker", "samcli.local.lambdafn")
 
 
-def run(arguments, engine):
-    """Runs `sam local ARGUMENTS` with the engine, a subclass of Context, and ends the process as sam does."""
-    invoke_context.InvokeContext = engine
-    invoke_context.ContainerManager = Containers
-    invoke_context.WarmLambdaRuntime = Warm
-    Container._handle_data_writing = staticmethod(without_last_words(Container._handle_data_writing))
-    local_api_service.LocalApigwService = api.Gateway
-    local_api_service.LocalApiService._print_routes = staticmethod(lambda *_, **__: None)
-    for service in (local_api_service.LocalApiService, local_lambda_service.LocalLambdaService):
-        service.__init__ = _remembered(service.__init__)
-    local_lambda.EnvironmentVariables = Variables
-    LocalLambdaRunner.get_aws_creds = credentials
-    for runs in (LambdaRuntime, WarmLambdaRuntime):
-        runs._configure_interrupt = _timed(runs._configure_interrupt)
-    BaseLocalService.run = api.serve
-    LambdaOutputParser.is_lambda_error_response = staticmethod(api.is_error)
-    LambdaAuthorizer._is_resource_authorized = staticmethod(lambda answer, arn: authorizer.permits(answer, arn) is True)
-    local_apigw_service.LocalApigwService._should_base64_decode_body = staticmethod(api.decodes)
-    Cors.cors_to_headers = staticmethod(api.cors_headers)
-    EventTracker.track_event = staticmethod(lambda *_, **__: None)
+def run(arguments: list[str], containers: bool) -> None:
+    """Runs `sam local ARGUMENTS`, in containers or in processes, and ends the process as sam does."""
+    once = Once(containers, serves=arguments[0] != "invoke")
+    invoke_context.InvokeContext = functools.partial(Context, once)  # type: ignore[assignment, misc]
+    local_api_service.LocalApiService = _ApiService  # type: ignore[assignment, misc]
+    local_lambda_service.LocalLambdaService = _LambdaService  # type: ignore[assignment, misc]
     version_checker._inform_newer_version = lambda: None
     if "--debug" not in arguments:
-        for name in (local_api_service, local_lambda_service, local_lambda, lambda_runtime):
-            logging.getLogger(name.__name__).setLevel(logging.WARNING)
-        logging.getLogger("samcli.local.docker").setLevel(logging.WARNING)
-        logging.getLogger(local_apigw_service.__name__).setLevel(logging.CRITICAL)
+        for name in _QUIET:
+            logging.getLogger(name).setLevel(logging.ERROR)
     cli(args=["local", *arguments], prog_name="sam")
 
 
-def _timed(configure):
-    """Without the signal handler that SAM CLI sets when debugging: in a thread it cannot, and ending is ours."""
+class _Service:
+    """What SAM CLI's two services have in common: they serve until they are ended."""
 
-    def _configure_interrupt(self, function_full_path, timeout, container, is_debugging):
-        return None if is_debugging else configure(self, function_full_path, timeout, container, is_debugging)
+    def __init__(self, context: Context, host: str, port: int, tls: tuple[str, str] | None = None) -> None:
+        self._run = Run(context, engine_of(context))
+        self._address = (host, port, tls)
 
-    return _configure_interrupt
+    def _serve(self, application: Any, lines: Callable[[str], list[str]]) -> None:
+        server = Server()
+        try:
+            server.listen(*self._address)
+            self._run.serve(application, server, [*self._run.engine.describe(), *lines(server.url)])
+        except (CannotListen, Ambiguous) as error:
+            raise UserException(str(error)) from None
+        sys.exit()  # past SAM CLI's advice on what to do next
 
 
-def _remembered(init):
-    def __init__(self, lambda_invoke_context, **options):
-        init(self, lambda_invoke_context, **options)
-        Context.serves = lambda context: type(self)(context, **options).start()
+class _ApiService(_Service):
+    """Stands in for SAM CLI's LocalApiService."""
 
-    return __init__
+    def __init__(
+        self,
+        lambda_invoke_context: Context,
+        port: int,
+        host: str,
+        static_dir: str | None,
+        disable_authorizer: bool,
+        ssl_context: tuple[str, str] | None,
+    ) -> None:
+        super().__init__(lambda_invoke_context, host, port, ssl_context)
+        if disable_authorizer:
+            self._run.reading = lambda_invoke_context.unauthorized()
+        static = Path(lambda_invoke_context.get_cwd(), static_dir or "public")
+        self._gateway = ApiGateway(self._run, static if static.is_dir() else None)
+
+    def start(self) -> None:
+        self._serve(self._gateway, self._gateway.describe)
+
+
+class _LambdaService(_Service):
+    """Stands in for SAM CLI's LocalLambdaService."""
+
+    def __init__(self, lambda_invoke_context: Context, port: int, host: str) -> None:
+        super().__init__(lambda_invoke_context, host, port)
+
+    def start(self) -> None:
+        self._serve(InvokeApi(self._run), lambda url: [f"Invoke API: aws lambda invoke --endpoint-url {url} …"])
+
+
+def engine_of(context: Context) -> Callable[[Run], Any]:
+    """What makes the engine of a run."""
+    if context.once.containers:
+        return Containers
+    functions = context.project.full_paths.values()
+    runtimes = [function.runtime for function in functions if not function.container_only]
+    return lambda _: Pool(context.stderr.stream.buffer, runtimes)

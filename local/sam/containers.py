@@ -1,87 +1,194 @@
-"""The engine "containers": SAM CLI's own, which ends here what it has started, and has the function's packages."""
+"""The engine "containers": SAM CLI's own runtime, behind our gateway.
 
+It ends what it has started, mounts the function's packages, and lets warm containers finish their request.
+"""
+
+from __future__ import annotations
+
+import asyncio
 import atexit
+import contextlib
+import io
+import json
 import os
 import re
+import threading
 import uuid
+from collections.abc import Callable
+from typing import Any
 
 from samcli.commands.exceptions import UserException
+from samcli.commands.local.lib.exceptions import (
+    InvalidIntermediateImageError,
+    TenantIdValidationError,
+    UnsupportedInlineCodeError,
+)
 from samcli.commands.local.lib.local_lambda import LocalLambdaRunner
-from samcli.local.docker.manager import ContainerManager
+from samcli.lib.utils.stream_writer import StreamWriter
+from samcli.local.docker.exceptions import DockerContainerCreationFailedException
+from samcli.local.docker.manager import ContainerManager, DockerImagePullFailedException
+from samcli.local.lambdafn.runtime import LambdaRuntime
 
-from local import debugging, runtime, server, sources
+from local import debugging, runtime, sources
+from local.engine import CannotRun, Invoke, Result, StillRunning, TooLarge
+from local.environment import PAYLOAD_LIMIT
 from local.reaper import Reaper
-from local.sam.context import debug_variables
-from local.sam.engine import remove_containers
+from local.run import Run
+from local.sam.engine import container_engine, remove_containers
+from local.sam.warm import Warm
+from local.terminal import say
 
 # What the runtime client still says when its container is ended.
 _LAST_WORDS = re.compile(rb"\[ERROR\] \[\d+\] LAMBDA_RUNTIME Failed to get next invocation[^\n]*\n?")
+_CANNOT = (
+    UserException,
+    DockerImagePullFailedException,
+    DockerContainerCreationFailedException,
+    InvalidIntermediateImageError,
+    UnsupportedInlineCodeError,
+    runtime.InstallError,
+)
 
 
-class Containers(ContainerManager):
-    """SAM CLI's manager of containers, which ends what it has started, and mounts the function's packages."""
+class Containers:
+    """Runs functions in containers, each invoke in a thread of its own, since SAM CLI waits for them."""
 
-    _label = None
-    _reaper = None
+    def __init__(self, run: Run) -> None:
+        self._run = run
 
-    def __init__(self, *arguments, **options):
-        super().__init__(*arguments, **options)
-        if not Containers._label:  # one for the process: a template that is read again makes a manager again
-            # A label is there from the start; an id only once a container is, which may be after this process.
-            Containers._label = f"local.server={uuid.uuid4()}"
-            Containers._reaper = Reaper()
-            self._reaper.started(self._label)
-            atexit.register(self._remove)
+    def describe(self) -> list[str]:
+        return [f"Engine: containers ({container_engine()})"]
 
-    def create(self, container, context):
-        self._equip(container)
+    async def invoke(self, invoke: Invoke) -> Result:
+        if len(invoke.event) > PAYLOAD_LIMIT:
+            raise TooLarge
+        asked = asyncio.ensure_future(_in_thread(lambda: self._invoke(invoke)))
+        done, _ = await asyncio.wait([asked], timeout=invoke.wait)
+        if not done:
+            asked.add_done_callback(lambda ended: ended.exception())  # nobody waits for it any more
+            raise StillRunning
+        return asked.result()
+
+    async def close(self) -> None:
+        """The manager removes the containers when the process ends, whichever way that is."""
+
+    def _invoke(self, invoke: Invoke) -> Result:
+        reading = self._run.reading
+        if isinstance(reading.lambda_runtime, Warm):
+            reading.lambda_runtime.renew(wait=bool(reading.debug_port))  # the next one needs the debugger's port
+        written, log = io.StringIO(), _Log(reading.stderr)
+        try:
+            reading.local_lambda_runner.invoke(
+                invoke.function.name, invoke.event.decode(), invoke.tenant, stdout=StreamWriter(written), stderr=log
+            )
+        except _CANNOT as error:
+            raise CannotRun(str(error)) from None
+        payload = written.getvalue().encode()
+        if not payload:
+            message = f"Task timed out after {invoke.function.timeout:.2f} seconds"
+            error = {"errorType": "Sandbox.Timedout", "errorMessage": f"RequestId: {invoke.id} Error: {message}"}
+            return Result(json.dumps(error).encode(), "Unhandled", bytes(log.written))
+        return Result(payload, "Unhandled" if _is_error(payload) else None, bytes(log.written))
+
+
+class _Log(StreamWriter):
+    """SAM CLI's writer of what a container prints, which keeps it as well."""
+
+    def __init__(self, below: StreamWriter) -> None:
+        super().__init__(below.stream, auto_flush=True)
+        self.written = bytearray()
+
+    def write_str(self, output: str) -> None:
+        self.write_bytes(output.encode())
+
+    def write_bytes(self, output: bytes) -> None:
+        output = _LAST_WORDS.sub(b"", output)
+        self.written += output
+        super().write_str(output.decode(errors="replace"))
+
+
+class Manager(ContainerManager):
+    """SAM CLI's manager of containers, which labels them so that they can be removed however this process ends."""
+
+    def __init__(self, docker_network_id: str | None, skip_pull_image: bool, do_shutdown_event: bool) -> None:
+        super().__init__(docker_network_id, skip_pull_image=skip_pull_image, do_shutdown_event=do_shutdown_event)
+        # A label is there from the start; an id only once a container is, which may be after this process.
+        self._label = f"local.server={uuid.uuid4()}"
+        self._reaper = Reaper(self._label)
+        atexit.register(self.remove_all)
+
+    def create(self, container: Any, context: Any) -> None:
+        _equip(container)
         name, _, value = self._label.partition("=")
         container._labels[name] = value
+        self._reaper.ensure()
         super().create(container, context)
 
-    def _equip(self, container):
-        """Mounts what requirements.txt lists, and debugpy when it is asked for."""
-        name, architecture = _image(container)
-        code = container._host_dir
-        if not (name and code and os.path.isdir(code)):
-            return
-        sources.forget_bytecode(code)
-        environment = container._env_vars
-        mounts = {}
-        try:
-            if packages := runtime.packages(code, name, server.say, architecture):
-                mounts[str(packages)] = "/var/packages"
-            if container.debug_options and container.debug_options.debug_ports:
-                debugpy = runtime.tool(debugging.DEBUGPY, name, server.say, architecture)
-                mounts.update({str(debugging.DIRECTORY): "/var/debugger", str(debugpy): "/var/debugpy"})
-                handler = environment["AWS_LAMBDA_FUNCTION_HANDLER"]
-                environment.update(debug_variables(handler, "0.0.0.0"), AWS_LAMBDA_FUNCTION_HANDLER=debugging.HANDLER)
-                environment["AWS_LAMBDA_FUNCTION_TIMEOUT"] = str(LocalLambdaRunner.MAX_DEBUG_TIMEOUT)
-                container._entrypoint = container._get_default_entry_point()
-        except runtime.InstallError as error:
-            raise UserException(f"the function cannot run: {error}") from None
-        if mounts:
-            volumes = {directory: {"bind": place, "mode": "ro"} for directory, place in mounts.items()}
-            container._additional_volumes = {**(container._additional_volumes or {}), **volumes}
-            # Setting it drops the two places of layers, which Lambda searches by itself.
-            found = [f"/opt/python/lib/{name}/site-packages", "/opt/python", *mounts.values()]
-            environment["PYTHONPATH"] = ":".join(found)
-
-    def _remove(self):
+    def remove_all(self) -> None:
         remove_containers(self._label, again=0.2)
-        self._reaper.ended(self._label)
+        self._reaper.dismiss()
 
 
-def without_last_words(write):
-    """SAM CLI's function that writes what a container prints, without what it prints because it is ended."""
+class Cold(LambdaRuntime):
+    """SAM CLI's runtime, which sets no handler of a signal: in a thread it cannot, and ending is ours."""
 
-    def _handle_data_writing(output_stream, output_data, event):
-        write(output_stream, _LAST_WORDS.sub(b"", output_data), event)
-
-    return _handle_data_writing
+    def _configure_interrupt(self, function_full_path: str, timeout: int, container: Any, is_debugging: bool) -> Any:
+        return super()._configure_interrupt(function_full_path, timeout, container, False)
 
 
-def _image(container):
-    """(runtime, architecture) of SAM CLI's container of a Python function, or (None, None)."""
+def _equip(container: Any) -> None:
+    """Mounts what requirements.txt lists, and debugpy when it is asked for."""
     found = re.search(r"python:(3\.\d+)-(?:rapid-)?(x86_64|arm64)", container.image)
-    return (f"python{found[1]}", found[2]) if found else (None, None)
+    code = container._host_dir
+    if not (found and code and os.path.isdir(code)):
+        return
+    name, architecture = f"python{found[1]}", found[2]
+    sources.forget_bytecode(code)
+    environment = container._env_vars
+    mounts = {}
+    if packages := runtime.packages(code, name, say, architecture):
+        mounts[str(packages)] = "/var/packages"
+    if container.debug_options and container.debug_options.debug_ports:
+        debugpy = runtime.tool(debugging.DEBUGPY, name, say, architecture)
+        mounts.update({str(debugging.DIRECTORY): "/var/debugger", str(debugpy): "/var/debugpy"})
+        environment.update(container.debug_options.container_env_vars or {})
+        handler, port = environment["AWS_LAMBDA_FUNCTION_HANDLER"], container.debug_options.debug_ports[0]
+        environment.update(debugging.variables(handler, "0.0.0.0", port, wait=False))
+        environment["AWS_LAMBDA_FUNCTION_HANDLER"] = debugging.HANDLER
+        environment["AWS_LAMBDA_FUNCTION_TIMEOUT"] = str(LocalLambdaRunner.MAX_DEBUG_TIMEOUT)
+        container._entrypoint = container._get_default_entry_point()
+    if mounts:
+        volumes = {directory: {"bind": place, "mode": "ro"} for directory, place in mounts.items()}
+        container._additional_volumes = {**(container._additional_volumes or {}), **volumes}
+        # Setting it drops the two places of layers, which Lambda searches by itself.
+        environment["PYTHONPATH"] = ":".join(
+            [f"/opt/python/lib/{name}/site-packages", "/opt/python", *mounts.values()]
+        )
+
+
+def _is_error(payload: bytes) -> bool:
+    """Whether an answer is a function error, which Lambda marks with a header and the emulator does not."""
+    if not payload[:64].lstrip().startswith((b'{"errorMessage"', b'{"errorType"')):
+        return False
+    with contextlib.suppress(ValueError):
+        return bool(json.loads(payload).keys() <= {"errorMessage", "errorType", "requestId", "stackTrace"})
+    return False
+
+
+def _in_thread(call: Callable[[], Any]) -> asyncio.Future[Any]:
+    """The call's result, from a thread that does not keep the process from ending."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[Any] = loop.create_future()
+
+    def tell(method: Callable[[Any], None], value: Any) -> None:
+        if not future.cancelled():
+            method(value)
+
+    def run() -> None:
+        try:
+            loop.call_soon_threadsafe(tell, future.set_result, call())
+        except Exception as error:
+            loop.call_soon_threadsafe(tell, future.set_exception, error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return future

@@ -1,113 +1,176 @@
-"""What one start of SAM CLI knows: template, environment variables, options; and how it reads them again."""
+"""One reading of the template by SAM CLI: functions, APIs, environment variables, and the options of the start."""
 
-import functools
-import io
-import json
+from __future__ import annotations
+
+import asyncio
 import os
-import threading
-import time
+import tempfile
+import uuid
+from dataclasses import dataclass, field
+from typing import Any, TextIO
 
 from samcli.commands.exceptions import UserException
-from samcli.commands.local.cli_common import invoke_context
+from samcli.commands.local.cli_common.invoke_context import ContainersMode, InvokeContext
 from samcli.commands.local.lib.local_lambda import LocalLambdaRunner
-from samcli.lib.utils.stream_writer import StreamWriter
+from samcli.lib.providers.provider import Function as SamFunction
+from samcli.lib.providers.provider import LayerVersion
+from samcli.lib.utils.codeuri import resolve_code_path
+from samcli.local.docker.lambda_image import LambdaImage
 from samcli.local.lambdafn.env_vars import EnvironmentVariables
+from samcli.local.lambdafn.runtime import LambdaRuntime
+from samcli.local.lambdafn.zip import unzip
+from samcli.local.layers.layer_downloader import LayerDownloader
 
-from local import debugging, server, sources, variables
-from local.sam.engine import container_engine
+from local import debugging, variables
+from local.engine import CannotRun, Function, Invoke, TooLarge
+from local.pool import Pool
+from local.project import Project
+from local.sam import template
+from local.sam.containers import Cold, Manager
+from local.sam.warm import Warm
 from local.watch import Tree
 
 _DOCUMENTS = r".*\.(ya?ml|json)"
-_AWAKE_S = 0.3
-_REFRESHING = threading.Lock()
-_REAL_CREDENTIALS = LocalLambdaRunner.get_aws_creds
+_ACCOUNT = "123456789012"
+_ARCHIVES = (".zip", ".jar")
 
 
-class Context(invoke_context.InvokeContext):
-    """SAM CLI's context of an invoke; the engine "containers" is this one as it is."""
+@dataclass
+class Once:
+    """What one run has once, however often the template is read: shared by all contexts."""
 
-    # A template that is read again goes on with the same log.
-    _setup_log_file = staticmethod(functools.cache(invoke_context.InvokeContext._setup_log_file))
+    containers: bool
+    serves: bool  # until it is ended, where `invoke` is for one event
+    authorize: bool = True
+    log: TextIO | None = None
+    manager: Manager | None = None
+    runtime: LambdaRuntime | None = None
+    unpacked: dict[tuple[str, int], tempfile.TemporaryDirectory[str]] = field(default_factory=dict)
 
-    engine = "containers"
-    current = None
-    serves = None  # what starts the service again, with another context
 
-    def __init__(self, template_file, **options):
-        options["skip_pull_image"] = True  # asks the registry for an image that is missing, and for no other
-        if options.get("debug_ports") and self.engine == "containers":
+class Context(InvokeContext):
+    """SAM CLI's context of an invoke, as a run.Reading."""
+
+    def __init__(self, once: Once, **options: Any) -> None:
+        self.once, self._given = once, options
+        options = {**options, "skip_pull_image": True}  # asks the registry for an image that is missing, and no other
+        if not once.containers:
+            # Environments are warm in any case, and there is nothing to load before the first request.
+            options["warm_container_initialization_mode"] = None
+        elif options.get("debug_ports"):
             # The editor attaches before any request: the container is there already, and stays.
             options["warm_container_initialization_mode"] = options.get("warm_container_initialization_mode") or "LAZY"
-        options["no_watch"] = bool(options.get("warm_container_initialization_mode"))  # _renew knows of a save sooner
-        self._options = {"template_file": template_file, **options}
+        options["no_watch"] = bool(options.get("warm_container_initialization_mode"))  # Warm knows of a save sooner
         if not options.get("env_vars_file") and os.path.exists("env.json"):
             options["env_vars_file"] = "env.json"
-        super().__init__(template_file, **options)
+        super().__init__(**options)
 
-    def __enter__(self):
+    def __enter__(self) -> Context:
         super().__enter__()
+        functions = list(self._function_provider.get_all())
         if self._env_vars_value:
-            functions = [(_names(function), _declared(function)) for function in self._function_provider.get_all()]
+            known = [(_names(function), _declared(function)) for function in functions]
             try:
-                variables.check(os.path.relpath(self._env_vars_file), self._env_vars_value, functions)
+                variables.check(os.path.relpath(str(self._env_vars_file)), self._env_vars_value, known)
             except variables.Unfit as error:
                 raise UserException(str(error)) from None
-        self.debugged = self._find_debugged() if self._debug_ports else None
-        self._documents = [Tree(directory, False, _DOCUMENTS) for directory in self._directories()]
+        self.debugged = self._find_debugged(functions) if self._debug_ports else None
+        made = {function.full_path: self.function(function) for function in functions}
+        self.project = Project(
+            functions={name: made[function.full_path] for function in functions for name in _names(function)},
+            full_paths=made,
+            apis=template.apis(self._stacks, self.get_cwd(), self.once.authorize, self.region, self.account),
+        )
+        files = {*template.documents(self._stacks), os.path.abspath(self._env_vars_file or self._template_file)}
+        self._documents = [Tree(directory, False, _DOCUMENTS) for directory in {os.path.dirname(file) for file in files}]
         self._seen = self._versions()
-        Context.current = self
         return self
 
-    @classmethod
-    def _get_env_vars_value(cls, filename):
-        if filename and filename.endswith(".json"):
-            try:
-                variables.read(os.path.relpath(filename))
-            except variables.Unfit as error:
-                raise UserException(str(error)) from None
-        return super()._get_env_vars_value(filename)
+    @property
+    def debug_port(self) -> int | None:
+        return self._debug_ports[0] if self.debugged else None
 
-    def describe(self):
-        """Says which engine serves, and makes it ready."""
-        return f"Engine: containers ({container_engine()})"
+    @property
+    def region(self) -> str:
+        """--region or the environment's, else that of --profile, else us-east-1."""
+        return self.local_lambda_runner.get_aws_creds().get("region", "us-east-1")
 
-    def refresh(self):
-        """Reads template, OpenAPI documents and env.json again when one of them was saved."""
-        with _REFRESHING:
-            self._renew()
-            versions = self._versions()
-            if Context.current is not self or versions == self._seen:
-                return
-            self._seen = versions
-            if self._containers_mode is invoke_context.ContainersMode.WARM:
-                return server.say("template.yaml or env.json has changed: restart ./run.sh, since containers are warm")
-            try:
-                Context.serves(type(self)(**self._options).__enter__())
-            except Exception as error:  # whatever a half-written template makes SAM CLI raise
-                Context.current = self
-                return server.say(f"not taken over, what was read before goes on: {error}")
-            server.say("template and environment variables read again")
+    @property
+    def account(self) -> str:
+        return str((self._global_parameter_overrides or {}).get("AWS::AccountId", _ACCOUNT))
 
-    def keep_awake(self):
-        """Starts the debugged function before any request and after every save, so that an editor can attach."""
-        config = self.local_lambda_runner.get_invoke_config(self.debugged)
-        seen = None
-        while Context.current is self:
-            if seen != (seen := sources.tree(config.code_abs_path).version()):
-                with _REFRESHING:
-                    self._renew()
-                self.local_lambda_runner.invoke(
-                    self.debugged.full_path,
-                    json.dumps(debugging.WAKE),
-                    stdout=StreamWriter(io.StringIO()),
-                    stderr=self.stderr,
-                )
-                server.say(f"Debugger: attach to port {self._debug_ports[0]}; {self.debugged.name} breaks on a request")
-            time.sleep(_AWAKE_S)
+    def outdated(self) -> bool:
+        seen, self._seen = self._seen, self._versions()
+        return seen != self._seen
 
-    def _find_debugged(self):
-        """The Function (SAM CLI's) that --debug-port is for."""
-        functions = list(self._function_provider.get_all())
+    def unauthorized(self) -> Context:
+        """The same without authorizers."""
+        self.once.authorize = False
+        return self.again()
+
+    def again(self) -> Context:
+        return Context(self.once, **self._given).__enter__()
+
+    @property
+    def local_lambda_runner(self) -> Runner:
+        if not self._local_lambda_runner:
+            self._local_lambda_runner = Runner(
+                self,
+                local_runtime=self.lambda_runtime if self.once.containers else None,
+                function_provider=self._function_provider,
+                cwd=self.get_cwd(),
+                real_path=os.path.dirname(os.path.abspath(self._template_file)),
+                aws_profile=self._aws_profile,
+                aws_region=self._aws_region,
+                env_vars_values=self._env_vars_value,
+                debug_context=self._debug_context,
+                container_host=self._container_host,
+                container_host_interface=self._container_host_interface,
+                extra_hosts=self._extra_hosts,
+                container_dns=self._container_dns,
+            )
+        return self._local_lambda_runner
+
+    def function(self, found: SamFunction) -> Function:
+        config = self.local_lambda_runner.get_invoke_config(found)
+        layers = [layer for layer in config.layers if isinstance(layer, LayerVersion) and layer.codeuri]
+        name = found.functionname or found.name
+        handler, own = found.handler or "", config.env_vars.resolve()
+        if debugged := found == self.debugged:
+            own |= self._container_env_vars_value or {}
+            own |= debugging.variables(handler, "127.0.0.1", self._debug_ports[0], wait=not self.once.serves)
+            handler = debugging.HANDLER
+        return Function(
+            name=found.full_path,
+            function_name=name,
+            arn=f"arn:aws:lambda:{self.region}:{self.account}:function:{name}",
+            handler=handler,
+            runtime=config.runtime or "",
+            architecture=found.architecture,
+            code=self._directory(config.code_abs_path) if config.code_abs_path else "",
+            timeout=config.timeout,
+            memory=config.memory,
+            variables=tuple(own.items()),
+            layers=tuple(self._directory(resolve_code_path(self.get_cwd(), layer.codeuri)) for layer in layers),
+            unbuilt=tuple(str(layer.codeuri) for layer in layers if layer.build_method),
+            log_group=str((found.logging_config or {}).get("LogGroup") or f"/aws/lambda/{name}"),
+            tenants=bool(found.tenancy_config),
+            debugged=debugged,
+            container_only=_container_only(found),
+        )
+
+    def _directory(self, path: str) -> str:
+        """The path, or where the archive that lies there is unpacked."""
+        if not (path.lower().endswith(_ARCHIVES) and os.path.isfile(path)):
+            return path
+        key = (path, os.stat(path).st_mtime_ns)
+        if key not in self.once.unpacked:
+            self.once.unpacked[key] = tempfile.TemporaryDirectory(prefix="unpacked-")
+            unzip(path, self.once.unpacked[key].name)
+        return self.once.unpacked[key].name
+
+    def _find_debugged(self, functions: list[SamFunction]) -> SamFunction:
+        """The function that --debug-port is for."""
         wanted = self._debug_function or self._function_identifier
         found = [function for function in functions if wanted in (None, *_names(function))]
         if len(found) != 1:
@@ -115,77 +178,111 @@ class Context(invoke_context.InvokeContext):
             raise UserException(f"--debug-port needs --debug-function with one of the template's functions: {known}")
         return found[0]
 
-    def _renew(self):
-        """Lets new containers answer after a save, if they are warm."""
-        if self._containers_mode is invoke_context.ContainersMode.WARM:
-            self.lambda_runtime.renew(wait=bool(self.debugged))  # the next one needs the debugger's port
-
-    def _versions(self):
+    def _versions(self) -> list[int]:
         return [tree.version() for tree in self._documents]
 
-    def _directories(self):
-        files = [stack.location for stack in self._stacks] + [self._env_vars_file or self._template_file]
-        for stack in self._stacks:
-            base = os.path.dirname(stack.location)
-            files += [os.path.join(base, document) for document in _documents(stack.template_dict)]
-        return {os.path.dirname(os.path.abspath(file)) for file in files}
+    @staticmethod
+    def _get_env_vars_value(filename: str | None) -> dict[str, Any] | None:
+        if not filename:
+            return None
+        try:
+            return variables.read(os.path.relpath(filename))
+        except variables.Unfit as error:
+            if filename.endswith(".json"):
+                raise UserException(str(error)) from None
+            return InvokeContext._parse_dotenv_file(filename)
 
-    def _add_account_id_to_global(self):
+    def _setup_log_file(self, log_file: str | None) -> TextIO | None:  # type: ignore[override]
+        if log_file and not self.once.log:
+            # Nobody else may read what a function prints.
+            self.once.log = open(os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf8")
+        return self.once.log
+
+    def _add_account_id_to_global(self) -> None:
         # For the template's AWS::AccountId. Asking STS takes seconds when offline, and is nobody's wish without real
         # credentials.
         if self._aws_profile:
             super()._add_account_id_to_global()
 
+    def _get_container_manager(self, *options: Any) -> Any:  # type: ignore[override]
+        if self.once.containers and not self.once.manager:
+            self.once.manager = Manager(*options)
+        return self.once.manager
 
-class Variables(EnvironmentVariables):
-    """SAM CLI's environment of a function, in which a variable of the developer's shell overrides nothing."""
+    @property
+    def warm(self) -> bool:
+        return self._containers_mode is ContainersMode.WARM
 
-    def __init__(self, *arguments, **options):
-        options["shell_env_values"] = None
-        super().__init__(*arguments, **options)
+    @property
+    def lambda_runtime(self) -> LambdaRuntime:
+        if not self.once.runtime:
+            layers = LayerDownloader(self._layer_cache_basedir, self.get_cwd(), self._stacks)
+            images = LambdaImage(layers, True, self._force_image_build, invoke_images=self._invoke_images)
+            made = Warm if self.warm else Cold
+            self.once.runtime = made(self.once.manager, images, no_mem_limit=self._no_mem_limit)
+        return self.once.runtime
 
-    def _get_aws_variables(self):
-        result = super()._get_aws_variables()
-        result["AWS_LAMBDA_LOG_GROUP_NAME"] = self.logging_config.get("LogGroup") or f"/aws/lambda/{self.name}"
+
+class Runner(LocalLambdaRunner):
+    """SAM CLI's runner, in which nothing of the developer's shell reaches a function."""
+
+    def __init__(self, context: Context, **options: Any) -> None:
+        super().__init__(**options)
+        self.context = context
+
+    def get_aws_creds(self) -> dict[str, str]:
+        """Placeholders, unless --profile asks for the real ones."""
+        if self.aws_profile:
+            return super().get_aws_creds()
+        region = self.aws_region or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+        return {"region": region} if region else {}
+
+    def invoke(self, function_identifier: str, event: str, tenant_id: str | None = None, **options: Any) -> Any:
+        """In processes, the engine's one invoke; `stdout` among the options gets its answer."""
+        if self.local_runtime:
+            return super().invoke(function_identifier, event, tenant_id, **options)
+        found = self.get_function(function_identifier, tenant_id)
+        if runtime := options.get("override_runtime"):
+            found = found._replace(runtime=runtime)
+        payload = asyncio.run(self._once(self.context.function(found), event.encode(), tenant_id))
+        options["stdout"].write_str(f"{payload.decode()}\n")
+        return None
+
+    async def _once(self, function: Function, event: bytes, tenant: str | None) -> bytes:
+        pool = Pool(self.context.stderr.stream.buffer)
+        try:
+            return (await pool.invoke(Invoke(function, event, str(uuid.uuid4()), tenant=tenant))).payload
+        except (CannotRun, TooLarge) as error:
+            raise UserException(f"{function.name} cannot run: {error}") from None
+        finally:
+            await pool.close()
+
+    def _make_env_vars(self, function: SamFunction) -> EnvironmentVariables:
+        made = super()._make_env_vars(function)
+        made.shell_env_values = {}
         # In a terminal a log line is a line; JSON is for the log group.
-        result.pop("AWS_LAMBDA_LOG_FORMAT", None)
-        return result
+        group = (function.logging_config or {}).get("LogGroup") or f"/aws/lambda/{function.functionname}"
+        made.logging_config = {"LogGroup": group}
+        return made
 
 
-def debug_variables(handler, host):
-    """The variables of a debugged function; one invoke waits for the editor, a server does not."""
-    context = Context.current
-    return {
-        **(context._container_env_vars_value or {}),
-        **debugging.variables(handler, host, context._debug_ports[0], wait=Context.serves is None),
-    }
+def _container_only(function: SamFunction) -> str:
+    need = "start Docker or Finch, and run without --no-docker"
+    if function.packagetype != "Zip":
+        return f"is a container image and needs a container engine: {need}"
+    if not str(function.runtime).startswith("python3."):
+        return f"has the runtime {function.runtime} and needs a container engine: {need}"
+    if function.durable_config:
+        return f"is a durable function and needs a container engine: {need}"
+    if arns := [layer.arn for layer in function.layers if not layer.is_defined_within_template]:
+        return f"uses the layer {arns[0]}, which is not in the template, and needs a container engine: {need}"
+    return ""
 
 
-def credentials(runner):
-    """Placeholders, unless --profile asks for the real ones."""
-    if runner.aws_profile:
-        return _REAL_CREDENTIALS(runner)
-    region = runner.aws_region or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-    return {"region": region} if region else {}
-
-
-def _names(function):
-    """The names that env.json may call a function by, its logical id first."""
+def _names(function: SamFunction) -> list[str]:
+    """The names that a function goes by, its logical id first."""
     return [function.name, function.function_id, function.functionname, function.full_path]
 
 
-def _declared(function):
+def _declared(function: SamFunction) -> dict[str, Any]:
     return (function.environment or {}).get("Variables") or {}
-
-
-def _documents(template):
-    """The OpenAPI documents and included files that a template names."""
-    if isinstance(template, dict):
-        for key, value in template.items():
-            if key in ("DefinitionUri", "Location") and isinstance(value, str):
-                yield value
-            else:
-                yield from _documents(value)
-    elif isinstance(template, list):
-        for value in template:
-            yield from _documents(value)

@@ -1,6 +1,9 @@
 """Warm containers that a save renews without a request being lost, where SAM CLI stops them among their requests."""
 
+from __future__ import annotations
+
 import threading
+from typing import Any
 
 from samcli.local.lambdafn.runtime import WarmLambdaRuntime
 
@@ -8,19 +11,22 @@ from local import sources
 
 
 class Warm(WarmLambdaRuntime):
-    """SAM CLI's runtime of warm containers, each of which knows the version of the code that it has started with."""
+    """SAM CLI's runtime of warm containers, each of which knows the version of the code that it has started with.
 
-    def __init__(self, *arguments, **options):
-        super().__init__(*arguments, **options)
-        self._invokes = set()  # for each one that goes on, the event of its end
+    Its own watching of files is off: a container is renewed before the request that follows a save.
+    """
 
-    def create(self, function_config, *arguments, **options):
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options, no_watch=True)
+        self._invokes: set[threading.Event] = set()  # for each one that goes on, the event of its end
+
+    def create(self, function_config: Any, *arguments: Any, **options: Any) -> Any:
         version = _version(function_config)
         container = super().create(function_config, *arguments, **options)
         vars(container).setdefault("code_version", version)
         return container
 
-    def invoke(self, *arguments, **options):
+    def invoke(self, *arguments: Any, **options: Any) -> Any:
         ended = threading.Event()
         self._invokes.add(ended)
         try:
@@ -29,7 +35,7 @@ class Warm(WarmLambdaRuntime):
             self._invokes.discard(ended)
             ended.set()
 
-    def renew(self, wait):
+    def renew(self, wait: bool) -> None:
         """Lets new containers answer where the code has changed; the old ones stop once nobody needs them.
 
         `wait`: returns when they have stopped.
@@ -48,12 +54,15 @@ class Warm(WarmLambdaRuntime):
             if wait:
                 retiring.join()
 
-    def _retire(self, containers, invokes):
+    def _retire(self, containers: list[Any], invokes: list[threading.Event]) -> None:
         for ended in invokes:
             ended.wait()
         for container in containers:
             self._container_manager.stop(container)
 
+    def _configure_interrupt(self, function_full_path: str, timeout: int, container: Any, is_debugging: bool) -> Any:
+        return super()._configure_interrupt(function_full_path, timeout, container, False)
 
-def _version(config):
+
+def _version(config: Any) -> int:
     return sources.tree(config.code_abs_path).version()

@@ -1,0 +1,137 @@
+"""API Gateway in front of an engine: a request becomes an event, and the function's answer a response."""
+
+from __future__ import annotations
+
+import json
+import mimetypes
+import re
+import uuid
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from local.engine import CannotRun, Invoke, Result, StillRunning, TooLarge
+from local.gateway import answer, authorizer, event, limits, routes, validation
+from local.gateway.model import Request, Response
+from local.project import Project
+from local.run import Run
+from local.terminal import say, shown
+
+
+class ApiGateway:
+    """The APIs of the template; `static` is a directory whose files are served where no route matches, or None."""
+
+    def __init__(self, run: Run, static: Path | None = None) -> None:
+        self._run, self._static = run, static
+        self._said: set[str] = set()
+        self._read(run.reading.project)
+        if not self._apis:
+            raise CannotRun("template.yaml has no API event; a function without one runs by: ./run.sh invoke NAME")
+
+    def describe(self, url: str) -> list[str]:
+        """A line for each route, and a command that asks the first one: a GET if there is one, else a POST."""
+        known = [(route.method, route.path) for api in self._apis for route in api.routes]
+        usable = [one for one in known if one[0] != "OPTIONS"] or known
+        method, path = min(usable, key=lambda one: ({"GET": 0, "ANY": 0, "POST": 1}.get(one[0], 2)))
+        # A certificate for this machine is one that nobody else vouches for.
+        options = ["--insecure"] * url.startswith("https") + ["--request", method] * (method not in ("GET", "ANY"))
+        path = re.sub(r"\{[^}]*\}", "1", path).replace("$default", "/")
+        return [f"{method:7} {url}{path}" for method, path in known] + [
+            f"Try it: {' '.join(['curl', *options, url + path])}",
+            "Changes apply from the next request.",
+        ]
+
+    def refused(self, status: int, request: Request) -> Response:
+        return answer.refused(status, self._routes.kind, request.id, request.extended_id)
+
+    async def answer(self, request: Request) -> Response:
+        project = await self._run.project()
+        if project.apis is not self._apis:
+            self._read(project)
+        match = self._routes.find(request)
+        if isinstance(match, Response):
+            return self._static_file(request) or self._no_route(request, match)
+        if not (route := match.route).authorizer and not route.api_key and not route.required:
+            return await self._integrate(request, match, None)
+        context = await self._authorize(request, match)
+        return context if isinstance(context, Response) else await self._integrate(request, match, context)
+
+    def _read(self, project: Project) -> None:
+        self._routes, self._apis = routes.Routes(project.apis), project.apis
+
+    async def _integrate(self, request: Request, match: routes.Match, context: dict[str, Any] | None) -> Response:
+        result = await self._invoke(match.route.function, event.event(request, match, context), request, match)
+        if isinstance(result, Response):
+            return result
+        note = _note(result)
+        if result.error:
+            return replace(answer.failed(request, match), note=note)
+        answered = answer.response(result.payload, request, match)
+        for remark in answered.remarks:
+            if remark not in self._said:
+                self._said.add(remark)
+                say(shown(remark))
+        return replace(answered.response, note=note) if note else answered.response
+
+    async def _authorize(self, request: Request, match: routes.Match) -> dict[str, Any] | None | Response:
+        """The context that an authorizer gives to the event, None where none is asked, or the refusal."""
+        context = None
+        if match.route.authorizer:
+            asked = authorizer.event(request, match)
+            if isinstance(asked, Response):
+                return asked
+            result = await self._invoke(match.route.authorizer.function, asked, request, match)
+            if isinstance(result, Response):
+                return result
+            context = authorizer.outcome(result.payload, result.error is not None, request, match)
+            if isinstance(context, Response):
+                return context
+        return validation.refusal(request, match) or context
+
+    async def _invoke(
+        self, name: str, content: dict[str, Any], request: Request, match: routes.Match
+    ) -> Result | Response:
+        wait = None if self._run.reading.debug_port else limits.WAIT[match.api.kind]  # nobody is in a hurry who debugs
+        function = (await self._run.project()).full_paths.get(name)
+        try:
+            if not function:
+                raise CannotRun(f"the template has no function {name}, which {match.route.path} is to reach")
+            payload = json.dumps(content, separators=(",", ":")).encode()
+            tenant = _header(request, "x-amz-tenant-id") if function.tenants else None
+            if function.tenants and not tenant:
+                return answer.refused(400, match.api.kind, request.id, request.extended_id, "a tenant id is missing: send the header X-Amz-Tenant-Id")
+            return await self._run.engine.invoke(
+                Invoke(function, payload, str(uuid.uuid4()), request.trace, tenant, wait=wait)
+            )
+        except StillRunning:
+            return answer.too_slow(request, match)
+        except TooLarge:
+            return answer.too_large(request, match)
+        except CannotRun as error:
+            say(f"{name} cannot run: {error}")
+            return answer.failed(request, match)
+
+    def _static_file(self, request: Request) -> Response | None:
+        if self._static is None or request.method not in ("GET", "HEAD"):
+            return None
+        file = (self._static / request.path.lstrip("/")).resolve()
+        if not file.is_relative_to(self._static.resolve()) or not file.is_file():
+            return None
+        kind = mimetypes.guess_type(file)[0] or "application/octet-stream"
+        return Response(200, (("Content-Type", kind),), file.read_bytes())
+
+    def _no_route(self, request: Request, response: Response) -> Response:
+        if response.status in (403, 404):
+            known = ", ".join(f"{route.method} {route.path}" for api in self._apis for route in api.routes)
+            say(shown(f"no route {request.method} {request.path}; the template has {known}"))
+        return response
+
+
+def _header(request: Request, name: str) -> str | None:
+    return next((value for key, value in request.headers if key.lower() == name), None)
+
+
+def _note(result: Result) -> str:
+    """What the terminal's line says of an invoke beside its time: a cold start, and memory that is nearly used up."""
+    cold = f", init {result.init * 1000:.0f} ms" if result.init is not None else ""
+    return cold + (f", {result.memory} MB used, nearly all that MemorySize gives" if result.tight else "")

@@ -1,0 +1,329 @@
+"""An execution environment: one process with AWS's Python runtime client, and the platform's side of it.
+
+https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+import uuid
+from typing import BinaryIO
+
+from local import debugging
+from local.engine import Function, Invoke, Result
+from local.inside import bootstrap, lifeline
+from local.platform_log import Log, report, stamped
+
+# Seconds, for the init alone; a second one has the time of the invoke.
+# https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html#runtimes-lifecycle-ib
+INIT_LIMIT = 10
+
+# Lambda counts a synchronous invoke's payload against this, in both directions, in bytes.
+# https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+PAYLOAD_LIMIT = 6 * 1024 * 1024 + 100
+
+# A function that needs more than this part of its MemorySize is about to need it all.
+_TIGHT = 0.9
+
+_LOOK_S = 0.1
+_DAY_S = 86400
+_AT_ONCE = 262144
+
+
+class NotRun(Exception):
+    """The environment was gone before it had read the event, which another one may have instead."""
+
+
+class InitFailed(Exception):
+    """The init has crashed, or has taken too long, without an error of the function's own. Lambda tries it once more."""
+
+
+class Environment:
+    """One execution environment, which starts at once. All methods are called from the event loop's thread.
+
+    `code` is what sources.Sources.current has found: version, interpreter, directories to search. `line` is the file
+    descriptor of a pipe whose other end is held by this process alone, `trace` that of the invoke it starts for. What
+    the function prints goes to `output`, with Lambda's own lines if `verbose`. Raises OSError.
+    """
+
+    def __init__(self, function: Function, code: tuple, output: BinaryIO, line: int, trace: str, verbose: bool) -> None:
+        self.function, self.code = function, code
+        self.since: float | None = None  # when it got the invoke that it runs, on the event loop's clock
+        self._loop = asyncio.get_running_loop()
+        self._verbose = verbose
+        self._received, self._unsent, self._unread = bytearray(), b"", False
+        self._memory = (0, 0)
+        self._invoke: Invoke | None = None
+        self._answer: asyncio.Future[Result] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._init: float | None = None  # seconds, until an invoke has told it
+        self._ready: asyncio.Future[Result | None] = self._loop.create_future()
+        self._ended: asyncio.Task | None = None
+        self._marker = uuid.uuid4().hex
+        self._begun = self._loop.time()
+        self._log = Log(output)
+        self._socket, theirs = socket.socketpair()
+        try:
+            self._process = self._start(theirs.fileno(), line, trace)
+        except BaseException:
+            self._log.close()
+            self._socket.close()
+            raise
+        finally:
+            os.close(self._log.writing)
+            theirs.close()
+        self._socket.setblocking(False)
+        self._loop.add_reader(self._socket, self._readable)
+        self._loop.add_reader(self._log.reading, self._printed)
+
+    def _start(self, connection, line, trace):
+        handler = debugging.HANDLER if self.function.debugged else self.function.handler
+        command = [self.code[1], bootstrap.__file__, handler, str(connection), str(line)]
+        stream = f"{time.strftime('%Y/%m/%d', time.gmtime())}/[$LATEST]{self._marker}"
+        environment = variables(self.function, str(self.code[1]), self.code[2], stream, trace)
+        if wrapper := environment.get("AWS_LAMBDA_EXEC_WRAPPER"):
+            # From a shell, as Lambda does it: when the file is missing, that ends with status 127.
+            # https://docs.aws.amazon.com/lambda/latest/dg/runtimes-modify.html#runtime-wrapper
+            command = ["/bin/sh", "-c", 'exec "$@"', "sh", _here(wrapper, self.function), *command]
+        return subprocess.Popen(
+            command,
+            cwd=self.function.code,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=self._log.writing,
+            stderr=self._log.writing,
+            pass_fds=[connection, line],
+            start_new_session=True,
+        )
+
+    @property
+    def ready(self) -> bool:
+        """Whether its init is over."""
+        return self._ready.done()
+
+    @property
+    def alive(self) -> bool:
+        return self._ended is None and self._process.poll() is None
+
+    async def initialize(self) -> Result | None:
+        """Waits for the end of the init: None, or the error that the function has ended in. Raises InitFailed."""
+        limit = None if self.function.debugged else INIT_LIMIT
+        await asyncio.wait({self._ready}, timeout=limit)
+        if not self._ready.done():
+            self._log.add(f"INIT_REPORT Init Duration: {limit * 1000:.2f} ms\tPhase: init\tStatus: timeout")
+            raise InitFailed
+        return self._ready.result()
+
+    async def invoke(self, invoke: Invoke) -> Result:
+        """Hands it the event, and takes the answer. The time limit counts from now, init or not. Raises NotRun."""
+        self.since = now = self._loop.time()
+        self._invoke, self._answer = invoke, self._loop.create_future()
+        self._log.add(f"START RequestId: {invoke.id} Version: $LATEST", self._verbose)
+        limit = _DAY_S if self.function.debugged else self.function.timeout
+        fields = {
+            "invoke_id": invoke.id,
+            "x_amzn_trace_id": invoke.trace or None,
+            "invoked_function_arn": self.function.arn,
+            "deadline_time_in_ms": int((time.time() + limit) * 1000),
+            "client_context": invoke.client_context,
+            "cognito_identity": None,
+            "tenant_id": invoke.tenant,
+            "content_type": "application/json",
+            "invocation_id": None,
+        }
+        if not self.function.debugged:
+            self._timer = self._loop.call_at(now + min(_LOOK_S, limit), self._look)
+        head = json.dumps(fields).encode()
+        self._unsent = memoryview(bootstrap.REQUEST.pack(len(head), len(invoke.event)) + head + invoke.event)
+        self._send()
+        try:
+            return await self._answer
+        finally:
+            self.since = None
+
+    def end(self) -> asyncio.Task:
+        """Ends the process, and everything that it has started."""
+        if not self._ended:
+            self._loop.remove_reader(self._socket)
+            self._loop.remove_writer(self._socket)
+            self._ended = self._loop.create_task(self._end())
+        return self._ended
+
+    async def _end(self):
+        await self._loop.run_in_executor(None, lifeline.end, self._process.pid, self._marker)
+        await self._loop.run_in_executor(None, self._process.wait)
+        self._loop.remove_reader(self._log.reading)
+        self._log.close()
+        self._socket.close()
+
+    def _send(self):
+        try:
+            self._unsent = self._unsent[self._socket.send(self._unsent) :]
+        except BlockingIOError:
+            pass
+        except OSError:  # it is gone already, which _readable is about to see
+            self._unread, self._unsent = True, b""
+        if self._unsent:
+            self._loop.add_writer(self._socket, self._send)
+        else:
+            self._loop.remove_writer(self._socket)
+
+    def _readable(self):
+        try:
+            data = self._socket.recv(_AT_ONCE)
+        except BlockingIOError:
+            return
+        except ConnectionError:  # it has left some of the event unread
+            self._unread, data = True, b""
+        if not data:
+            self._exiting = self._loop.create_task(self._exit())
+            return
+        self._received += data
+        if len(self._received) >= bootstrap.REPLY.size:
+            kind, *memory, size = bootstrap.REPLY.unpack_from(self._received)
+            self._memory = tuple(memory)
+            end = bootstrap.REPLY.size + size
+            if size > PAYLOAD_LIMIT:
+                text = f"Response payload size exceeded maximum allowed payload size ({PAYLOAD_LIMIT} bytes)."
+                self._fail("Function.ResponseSizeTooLarge", text, text)
+            elif len(self._received) >= end:
+                payload = bytes(self._received[bootstrap.REPLY.size : end])
+                del self._received[:end]
+                self._reply(kind, payload)
+
+    def _reply(self, kind, payload):
+        if kind == bootstrap.READY:
+            self._init = self._loop.time() - self._begun
+            self._ready.set_result(None)
+        elif kind == bootstrap.INIT_ERROR:
+            self._ready.set_result(Result(payload, "Unhandled", self._log.take()))
+            self._finish(payload, "Unhandled")
+        elif not self._outgrown():
+            self._finish(payload, "Unhandled" if kind == bootstrap.ERROR else None)
+
+    async def _exit(self):
+        """It is gone, or has at least closed its socket."""
+        await self.end()
+        initialized = self._ready.done()
+        if not initialized:
+            self._ready.set_exception(InitFailed())
+            self._ready.exception()  # nobody may have waited for it
+        if self._unread and initialized and self._answer:
+            self._answer.set_exception(NotRun())
+            self._answer = None
+        self._fail("Runtime.ExitError", _reason(self._process.returncode))
+
+    def _printed(self):
+        if not self._log.read():
+            self._loop.remove_reader(self._log.reading)
+
+    def _look(self):
+        """Looks after an invoke that is under way: its time, and its memory."""
+        limit, now = self.function.timeout, self._loop.time()
+        if now >= self.since + limit:
+            text = f"Task timed out after {limit:.2f} seconds"
+            return self._fail("Sandbox.Timedout", text, stamped(f"{self._invoke.id} {text}"), "Status: timeout")
+        with contextlib.suppress(OSError, IndexError):
+            with open(f"/proc/{self._process.pid}/status", "rb") as file:
+                self._memory = bootstrap.memory(file.read())
+        if not self._outgrown():
+            self._timer = self._loop.call_at(min(now + _LOOK_S, self.since + limit), self._look)
+
+    def _outgrown(self):
+        """Whether it has taken more memory than it may; what is the pages of files, the system could drop."""
+        peak, files = self._memory
+        if self.function.debugged or peak - files <= self.function.memory * 1024:
+            return False
+        self._fail("Runtime.OutOfMemory", _reason(-signal.SIGKILL))
+        return True
+
+    def _fail(self, kind, text, line=None, status=None):
+        """The answer is an error of the platform's, and the environment ends."""
+        self.end()
+        if not self._answer:
+            return
+        if kind != "Function.ResponseSizeTooLarge":
+            text = f"RequestId: {self._invoke.id} Error: {text}"
+        self._log.read()
+        self._log.add(line or f"{text}\n{kind}")
+        payload = json.dumps({"errorType": kind, "errorMessage": text}).encode()
+        self._finish(payload, "Unhandled", status or f"Status: error\tError Type: {kind}")
+
+    def _finish(self, payload, error=None, status=""):
+        answer, self._answer = self._answer, None
+        if self._timer:
+            self._timer.cancel()
+        if not answer or answer.done():
+            return
+        invoke, size = self._invoke, self.function.memory
+        duration = self._loop.time() - self.since
+        init, self._init = self._init, None
+        used = -(-self._memory[0] // 1024)
+        self._log.read()
+        self._log.add(f"END RequestId: {invoke.id}", self._verbose)
+        self._log.add(report(invoke.id, duration, size, used, init, status), self._verbose)
+        answer.set_result(Result(payload, error, self._log.take(), duration, init, used, used > _TIGHT * size))
+
+
+def variables(function: Function, interpreter: str, path: tuple[str, ...], stream: str, trace: str) -> dict[str, str]:
+    """The whole environment of a function: Lambda's, the function's own, and nothing of the developer's but PATH.
+
+    What points to places of Lambda (/var/task, /opt) points to those that stand for them. HOME is nobody's, since
+    credentials would lie there. https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
+    """
+    own = dict(function.variables)
+    region = function.arn.split(":")[3]
+    places = [function.code, *reversed(function.layers)]
+    searched = [_here(place, function) for place in own.get("PYTHONPATH", "").split(":") if place]
+    return {
+        "AWS_DEFAULT_REGION": region,
+        "AWS_REGION": region,
+        "AWS_SAM_LOCAL": "true",
+        "AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",
+        "AWS_XRAY_DAEMON_ADDRESS": "127.0.0.1:2000",
+        "HOME": "/nonexistent",
+        "LANG": "en_US.UTF-8",
+        "LD_LIBRARY_PATH": ":".join(f"{place}/lib" for place in places),
+        "PATH": ":".join([os.path.dirname(interpreter), os.environ.get("PATH", os.defpath), *(f"{place}/bin" for place in places[1:])]),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "TZ": ":UTC",
+        **own,
+        "PYTHONPATH": os.pathsep.join([*searched, *path]),
+        "AWS_EXECUTION_ENV": f"AWS_Lambda_{function.runtime}",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function.memory),
+        "AWS_LAMBDA_FUNCTION_NAME": function.function_name,
+        "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+        "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+        "AWS_LAMBDA_LOG_GROUP_NAME": function.log_group or f"/aws/lambda/{function.function_name}",
+        "AWS_LAMBDA_LOG_STREAM_NAME": stream,
+        "AWS_LAMBDA_RUNTIME_API": "127.0.0.1:9001",
+        "LAMBDA_RUNTIME_DIR": os.path.dirname(bootstrap.__file__),
+        "LAMBDA_TASK_ROOT": function.code,
+        "PWD": function.code,
+        "_HANDLER": function.handler,
+        "_X_AMZN_TRACE_ID": trace,
+    }
+
+
+def _here(place, function):
+    """Where that lies on this machine which lies in /var/task or /opt on Lambda."""
+    if place.startswith("/var/task"):
+        return function.code + place[len("/var/task") :]
+    candidates = [layer + place[len("/opt") :] for layer in reversed(function.layers) if place.startswith("/opt/")]
+    return next(filter(os.path.exists, candidates), place)
+
+
+def _reason(status):
+    """How Lambda says it: https://docs.aws.amazon.com/lambda/latest/dg/troubleshooting-invocation.html"""
+    if status == 0:
+        return "Runtime exited without providing a reason"
+    if status > 0:
+        return f"Runtime exited with error: exit status {status}"
+    return f"Runtime exited with error: signal: {signal.strsignal(-status).partition(':')[0].lower()}"

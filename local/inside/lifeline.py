@@ -1,0 +1,70 @@
+"""Ends an execution environment with everything that runs in it: the server does, and each environment by itself.
+
+Both know an environment by its process group and by its marker, a text that nothing else has among its variables and
+that every process started in it inherits. A process that has left the group, its session and its parents, and has
+another environment too, is out of reach; so is one that has left the group where there is no /proc (macOS).
+"""
+
+import contextlib
+import fcntl
+import os
+import signal
+import threading
+import time
+
+_ROUNDS = 100
+
+
+def watch(descriptor, marker):
+    """Ends the process's own group once the other end of the pipe is closed, which is when the server has gone."""
+    if hasattr(fcntl, "F_SETSIG"):  # Linux: somebody may have stopped this process, and then no thread of it runs
+        fcntl.fcntl(descriptor, fcntl.F_SETOWN, os.getpid())
+        fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGCONT)
+        fcntl.fcntl(descriptor, fcntl.F_SETFL, fcntl.fcntl(descriptor, fcntl.F_GETFL) | os.O_ASYNC)
+    threading.Thread(target=_wait, args=(descriptor, os.getpgrp(), marker), name="lifeline", daemon=True).start()
+
+
+def end(group, marker):
+    """Kills the processes of the group, and, where there is /proc, those that have left it. Takes milliseconds."""
+    for _ in range(_ROUNDS):  # what was about to start another process when it was killed is found by a second look
+        members = _members(group, marker.encode())
+        if not members:
+            break
+        for member in members:
+            with contextlib.suppress(OSError):
+                os.kill(member, signal.SIGKILL)
+        time.sleep(0.002)
+    with contextlib.suppress(OSError):
+        os.killpg(group, signal.SIGKILL)
+
+
+def _wait(descriptor, group, marker):
+    while os.read(descriptor, 1):
+        pass
+    end(group, marker)
+
+
+def _members(group, marker):
+    """The living processes of an environment other than this one (proc(5)); none where there is no /proc."""
+    children, members = {}, set()
+    with contextlib.suppress(OSError):
+        for pid in map(int, filter(str.isdecimal, os.listdir("/proc"))):
+            with contextlib.suppress(OSError):
+                with open(f"/proc/{pid}/stat", "rb") as file:
+                    # After the command in parentheses: state, parent, process group, session.
+                    state, parent, *groups = file.read().rpartition(b")")[2].split()[:4]
+                if state in b"ZX":
+                    continue
+                children.setdefault(int(parent), []).append(pid)
+                if group in map(int, groups) or _has(pid, marker):
+                    members.add(pid)
+    found = list(members | {group})
+    for pid in found:
+        found += [child for child in children.get(pid, ()) if child not in found]
+        members.update(children.get(pid, ()))
+    return members - {os.getpid()}
+
+
+def _has(pid, marker):
+    with open(f"/proc/{pid}/environ", "rb") as file:
+        return marker in file.read()

@@ -1,0 +1,2 @@
+class InvokeApi:
+    def __init__(self, run): pass

@@ -1,0 +1,330 @@
+"""The engine "processes": starts execution environments, keeps them warm, and hands them requests, one at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import resource
+import statistics
+from collections import deque
+from collections.abc import Iterable
+from typing import BinaryIO
+
+from local import debugging, runtime
+from local.engine import CannotRun, Function, Invoke, Result, StillRunning, TooLarge
+from local.environment import PAYLOAD_LIMIT, Environment, InitFailed, NotRun
+from local.sources import Sources
+from local.terminal import say
+
+# A new account may run 10 at once, an old one 1,000; a laptop holds this many. What comes on top waits.
+LIMIT = 32
+
+# File descriptors: of an environment here, and what everything else needs.
+_FILES, _OTHER_FILES, _FEWEST_FILES = 2, 48, 64
+
+# Seconds that a request waits for an environment to become idle before it asks whether to start another, and the
+# longest it would wait then.
+_MOMENT_S = 0.004
+_PATIENCE_S = 0.010
+_LONGEST_PAUSE_S = 0.032
+
+# What an invoke takes as long as none has ended.
+_UNKNOWN_S = 0.001
+
+
+class Pool:
+    """Invokes functions in execution environments.
+
+    What functions print goes to `output`, with Lambda's START, END and REPORT lines if `verbose`. `runtimes` are those
+    that `describe` makes ready. It must be made and used in the event loop's thread. Raises CannotRun.
+    """
+
+    def __init__(self, output: BinaryIO, runtimes: Iterable[str] = (), verbose: bool = False) -> None:
+        files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        if files < _FEWEST_FILES:
+            raise CannotRun(f"at most {files} files may be open, and {_FEWEST_FILES} are needed: ulimit -n 1024")
+        self._limit = min(LIMIT, (files - _OTHER_FILES) // _FILES)
+        self._output, self._runtimes, self._verbose = output, sorted(set(runtimes)), verbose
+        self._fleets: dict[tuple, _Fleet] = {}
+        self._code: dict[tuple, _Code] = {}
+        self._environments: set[Environment] = set()
+        self._tasks: set[asyncio.Task] = set()
+        self._closed = False
+        # Every environment holds the first, and ends itself once nobody holds the second any more.
+        self._line, self._held = os.pipe()
+
+    def describe(self) -> list[str]:
+        lines = ["Engine: processes, no container engine needed"]
+        for name in self._runtimes:
+            try:
+                runtime.python(name, say)
+            except runtime.InstallError as error:
+                raise CannotRun(str(error)) from None
+            found = runtime.version(name)
+            if not found.startswith(name.removeprefix("python") + "."):
+                lines.append(f"{name} is not on this machine and could not be fetched: the function runs on {found}")
+        return lines
+
+    async def invoke(self, invoke: Invoke) -> Result:
+        if len(invoke.event) > PAYLOAD_LIMIT:
+            raise TooLarge("the event has more than 6 MB, the most that Lambda takes in one invoke")
+        running = self._task(self._run(invoke))  # it goes on when its caller does not
+        await asyncio.wait({running}, timeout=None if invoke.function.debugged else invoke.wait)
+        if not running.done():
+            raise StillRunning
+        return running.result()
+
+    async def wake(self, function: Function) -> bool:
+        """Sees to it that an environment of the code as it is now has had its init; whether it had to start one."""
+        fleet = self._fleet(function, None)
+        if fleet.busy or fleet.take(await self._current(function), keep=True):
+            return False
+        with contextlib.suppress(_Ended):
+            wake = Invoke(function, json.dumps(debugging.WAKE).encode(), "")
+            self._offer(fleet, await self._acquire(fleet, wake))
+        return True
+
+    async def close(self) -> None:
+        self._closed = True
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        if ending := [environment.end() for environment in self._environments]:
+            await asyncio.wait(ending)
+        for descriptor in (self._line, self._held):
+            os.close(descriptor)
+
+    async def _run(self, invoke):
+        fleet = self._fleet(invoke.function, invoke.tenant)
+        while True:
+            code = await self._current(fleet.function)
+            try:
+                environment = fleet.take(code)
+                if not environment:
+                    environment = await self._acquire(fleet, invoke)
+                    # There may have been a save while it waited, and this environment one from before.
+                    if environment.code is not await self._current(fleet.function) or not fleet.fits(environment):
+                        self._discard(fleet, environment)
+                        continue
+                return await self._use(fleet, environment, invoke)
+            except NotRun:
+                continue
+            except _Ended as ended:
+                return ended.result
+
+    async def _use(self, fleet, environment, invoke):
+        fleet.busy.add(environment)
+        try:
+            result = await environment.invoke(invoke)
+            fleet.durations.append(result.duration)
+            return result
+        finally:
+            fleet.busy.discard(environment)
+            self._offer(fleet, environment)
+
+    def _offer(self, fleet, environment):
+        """Gives it to the request that has waited longest, or keeps it warm."""
+        if self._closed or not environment.alive or not fleet.fits(environment):
+            return self._discard(fleet, environment)
+        fleet.environments.add(environment)
+        while fleet.waiting:
+            waiter = fleet.waiting.popleft()
+            if not waiter.done():
+                return waiter.set_result(environment)
+        fleet.idle.append(environment)
+
+    async def _acquire(self, fleet, invoke):
+        """An environment that is ready. Raises _Ended when the invoke has ended on the way there."""
+        loop, pause, start = asyncio.get_running_loop(), _MOMENT_S, None
+        waiter = loop.create_future()
+        fleet.waiting.append(waiter)
+        try:
+            while not waiter.done():
+                if not start and fleet.short_of(waiter, loop.time()) and self._has_room(fleet):
+                    fleet.starting += 1
+                    start = self._task(self._start(fleet, invoke, waiter))
+                if not start:
+                    await asyncio.wait({waiter}, timeout=pause)
+                    pause = min(2 * pause, _LONGEST_PAUSE_S)
+                    continue
+                await asyncio.wait({waiter, start}, return_when=asyncio.FIRST_COMPLETED)
+                if not waiter.done():
+                    return start.result()
+        finally:
+            if waiter in fleet.waiting:
+                fleet.waiting.remove(waiter)
+        if start:  # it has not been needed
+            start.add_done_callback(lambda _: self._spare(fleet, start))
+        return waiter.result()
+
+    def _spare(self, fleet, start):
+        if not start.cancelled() and not start.exception():
+            self._offer(fleet, start.result())
+
+    async def _start(self, fleet, invoke, waiter):
+        """An environment that has had its init. Raises _Ended."""
+        try:
+            while True:
+                code = await self._current(fleet.function)
+                if fleet.function.debugged and fleet.ending:  # the next one needs its port
+                    await asyncio.wait(fleet.ending)
+                environment, failed = self._make(fleet, code, invoke), None
+                with contextlib.suppress(InitFailed):
+                    failed = await environment.initialize()
+                    if not failed:
+                        fleet.environments.add(environment)
+                        return environment
+                self._discard(fleet, environment)
+                if await self._current(fleet.function) is not code:
+                    continue  # a save met the import, and the handler has not run
+                if failed or waiter.done():
+                    raise _Ended(failed)
+                fleet.waiting.remove(waiter)
+                raise _Ended(await self._use(fleet, self._make(fleet, code, invoke), invoke))
+        finally:
+            fleet.starting -= 1
+
+    def _make(self, fleet, code, invoke):
+        try:
+            environment = Environment(fleet.function, code, self._output, self._line, invoke.trace, self._verbose)
+        except OSError as error:
+            raise CannotRun(f"no execution environment could be started: {error}") from None
+        self._environments.add(environment)
+        return environment
+
+    def _discard(self, fleet, environment):
+        fleet.environments.discard(environment)
+        ending = environment.end()
+        fleet.ending.add(ending)
+        ending.add_done_callback(fleet.ending.discard)
+        ending.add_done_callback(lambda _: self._environments.discard(environment))
+
+    def _has_room(self, fleet):
+        """Whether one more may be started; an environment that is idle elsewhere goes for it."""
+        if sum(len(each.environments) + each.starting for each in self._fleets.values()) < self._limit:
+            return True
+        for other in self._fleets.values():
+            if other is not fleet and other.idle:
+                self._discard(other, other.idle.popleft())
+                return True
+        return False
+
+    def _fleet(self, function, tenant):
+        fleet = self._fleets.get((function.name, tenant))
+        if not fleet:
+            fleet = self._fleets[function.name, tenant] = _Fleet(self._discard)
+        fleet.function = function
+        return fleet
+
+    async def _current(self, function):
+        """The code of the function as it is now; without leaving the event loop when nothing has changed."""
+        key = (function.runtime, function.code, function.layers, function.unbuilt, function.debugged)
+        code = self._code.get(key)
+        if not code:
+            code = self._code[key] = _Code(function)
+        try:
+            return code.known() or await code.current()
+        except runtime.InstallError as error:
+            raise CannotRun(f"{function.name} cannot run: {error}") from None
+
+    def _task(self, coroutine):
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+
+class _Ended(Exception):
+    """The invoke has ended while an environment was started for it."""
+
+    def __init__(self, result):
+        self.result = result
+
+
+class _Fleet:
+    """The environments of one function and tenant. `function` is as the latest request has it."""
+
+    def __init__(self, discard):
+        self._discard = discard
+        self.function = None
+        self.environments = set()
+        self.idle = deque()  # the one that was used last is the first to be used again
+        self.busy = set()
+        self.starting = 0
+        self.ending = set()
+        self.waiting = deque()
+        self.durations = deque(maxlen=5)  # seconds
+
+    def fits(self, environment):
+        return environment.function == self.function
+
+    def take(self, code, keep=False):
+        """An idle environment with this code, or None; others that are idle have had their time."""
+        while self.idle:
+            environment = self.idle.pop()
+            if environment.alive and environment.code is code and self.fits(environment):
+                if keep:
+                    self.idle.append(environment)
+                return environment
+            self._discard(self, environment)
+        return None
+
+    def short_of(self, waiter, now):
+        """Whether it would take too long until there is an environment for this one of those that wait.
+
+        Each environment is taken to need for an invoke what is usual, or the time that its present one has taken.
+        """
+        if not self.environments and not self.starting:
+            return True
+        if self.function.debugged:
+            return False
+        usual = statistics.median(self.durations) if self.durations else _UNKNOWN_S
+        needed = [max(usual, now - environment.since) for environment in self.busy if environment.since is not None]
+        rate = sum(1 / each for each in needed) + self.starting / max(usual, min(needed, default=0))
+        return self.waiting.index(waiter) + 1 > rate * _PATIENCE_S
+
+
+class _Code:
+    """What sources.Sources finds for a function, without holding up the event loop."""
+
+    def __init__(self, function):
+        # On Lambda a later layer lies over an earlier one.
+        self._sources = Sources(function.code, function.layers[::-1], function.unbuilt[::-1])
+        self._function = function
+        self._looks = 0
+        self._looking = None
+        self._found = self._code = None
+
+    def known(self):
+        """The code, when it is certain and costs no time; else None."""
+        found = self._sources.known()
+        return self._code if found and found is self._found else None
+
+    async def current(self):
+        """A look that had begun before this request came may have missed its save: the next one counts for all."""
+        before = self._looks
+        while True:
+            if not self._looking:
+                self._looks += 1
+                self._looking = asyncio.get_running_loop().run_in_executor(None, self._look)
+                self._looking.add_done_callback(self._looked)
+            look, looking = self._looks, self._looking
+            await asyncio.wait({looking})
+            if look > before:
+                return looking.result()
+
+    def _looked(self, _):
+        self._looking = None
+
+    def _look(self):
+        found = self._sources.current(self._function.runtime, say)
+        if found is not self._found:
+            version, interpreter, path = found
+            if self._function.debugged:
+                debugpy = runtime.tool(debugging.DEBUGPY, self._function.runtime, say)
+                path += (str(debugging.DIRECTORY), str(debugpy))
+            self._found, self._code = found, (version, str(interpreter), path)
+        return self._code

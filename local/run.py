@@ -1,0 +1,77 @@
+"""One run of ./run.sh: the engine, the project as it is now, and serving until somebody ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from local.debugging import keep_awake
+from local.engine import Engine
+from local.project import Project
+from local.server import Application, Server
+from local.terminal import say
+
+# Ctrl-C, an orderly end, a closed terminal.
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Reading(Protocol):
+    """A template that was read, with what belongs to it."""
+
+    project: Project
+    debug_port: int | None  # of the function that --debug-port is for
+
+    def outdated(self) -> bool:
+        """Whether one of its files was saved since the last call, or since it was read."""
+
+    def again(self) -> Reading:
+        """Reads it again; raises whatever is wrong with it."""
+
+
+class Run:
+    """What the parts of a run share. `reading` is the newest that is valid."""
+
+    def __init__(self, reading: Reading, engine: Callable[[Run], Engine]) -> None:
+        self.reading = reading
+        self.engine = engine(self)
+        self._lock = asyncio.Lock()
+
+    async def project(self) -> Project:
+        """The project with every save that came before this call."""
+        if self.reading.outdated() or self._lock.locked():
+            async with self._lock:
+                await asyncio.to_thread(self._read_again)
+        return self.reading.project
+
+    def _read_again(self) -> None:
+        try:
+            self.reading = self.reading.again()
+        except Exception as error:  # whatever a half-written template makes SAM CLI raise
+            say(f"not reloaded, still serving the last valid template: {error}")
+        else:
+            say("template and environment variables reloaded")
+
+    def serve(self, application: Application, server: Server, lines: Iterable[str]) -> None:
+        """Serves until Ctrl-C, SIGTERM or a closed terminal; `lines` are said first, and then the server's URL."""
+        asyncio.run(self._serve(application, server, lines))
+        # A second Ctrl-C would only leave behind what the first one ends.
+        for number in _ENDING:
+            signal.signal(number, signal.SIG_IGN)
+
+    async def _serve(self, application: Application, server: Server, lines: Iterable[str]) -> None:
+        ended = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in _ENDING:
+            loop.add_signal_handler(number, ended.set)
+        for line in lines:
+            say(line)
+        say(f"Running on {server.url} (Press CTRL+C to quit)")
+        waking = asyncio.create_task(keep_awake(self)) if self.reading.debug_port else None
+        try:
+            await server.serve(application, ended)
+        finally:
+            if waking:
+                waking.cancel()
+            await self.engine.close()

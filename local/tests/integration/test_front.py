@@ -1,0 +1,181 @@
+"""What is no HTTP, or not as it should be: raw bytes in, a status out, and the next request works.
+
+Statuses and limits: RFC 9112, sections 3.2, 5 and 6, and
+https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
+"""
+
+import json
+import socket
+import ssl
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from server import answering
+
+HOST = b"Host: localhost\r\n"
+GET = b"GET /my-endpoint HTTP/1.1\r\n" + HOST
+POST = b"POST /my-endpoint HTTP/1.1\r\n" + HOST
+NO_ROUTE = 403
+
+# (what is sent, the statuses that come back before the connection ends)
+SENT = {
+    "no HTTP at all": (b"GARBAGE\r\n\r\n", [400]),
+    "TLS to a plain port": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", [400]),
+    "another version": (b"GET /my-endpoint HTTP/2.0\r\n" + HOST + b"\r\n", [400]),
+    "space in the target": (b"GET /a b HTTP/1.1\r\n" + HOST + b"\r\n", [400]),
+    "bracket in the authority": (b"GET http://[ HTTP/1.1\r\n" + HOST + b"\r\n", [400]),
+    "bracket in the path": (b"GET //[ HTTP/1.1\r\n" + HOST + b"\r\n", [NO_ROUTE]),
+    "no Host": (b"GET /my-endpoint HTTP/1.1\r\n\r\n", [400]),
+    "two Hosts": (GET + HOST + b"\r\n", [400]),
+    "no Host in HTTP/1.0": (b"GET /my-endpoint HTTP/1.0\r\n\r\n", [200]),
+    "a Host that is not served": (b"GET /my-endpoint HTTP/1.1\r\nHost: rebound.example\r\n\r\n", [403]),
+    "an authority that is not served": (b"GET http://rebound.example/my-endpoint HTTP/1.1\r\n" + HOST + b"\r\n", [403]),
+    "an absolute target": (b"GET http://localhost/my-endpoint HTTP/1.1\r\n" + HOST + b"\r\n", [200]),
+    "space before the colon": (b"GET /my-endpoint HTTP/1.1\r\nHost : localhost\r\n\r\n", [400]),
+    "obsolete fold": (GET + b"X: a\r\n b\r\n\r\n", [400]),
+    "NUL in a header": (GET + b"X: a\x00b\r\n\r\n", [400]),
+    "bare LF": (GET + b"X: a\nY: b\r\n\r\n", [400]),
+    "two lengths that differ": (POST + b"Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd", [400]),
+    "a negative length": (POST + b"Content-Length: -3\r\n\r\nabc", [400]),
+    "a length and chunks": (
+        POST + b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n" + GET + b"\r\n",
+        [400],
+    ),
+    "chunked, not last": (POST + b"Transfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n" + GET + b"\r\n", [400]),
+    "a bad chunk": (POST + b"Transfer-Encoding: chunked\r\n\r\nzz\r\nabc\r\n0\r\n\r\n", [400]),
+    "a body that ends early": (POST + b"Content-Length: 10\r\n\r\nabc", [400]),
+    "a chunk that ends early": (POST + b"Transfer-Encoding: chunked\r\n\r\nff\r\nabc", [400]),
+    "a target that is too long": (b"GET /" + b"a" * 10241 + b" HTTP/1.1\r\n" + HOST + b"\r\n", [414]),
+    "headers that are too large": (GET + b"X: " + b"a" * 10241 + b"\r\n\r\n", [431]),
+    "a body that is too large": (POST + b"Content-Length: 10485761\r\n\r\n" + b"a" * 10485761, [413]),
+    "two requests at once": (GET + b"\r\n" + GET + b"\r\n", [200, 200]),
+}
+
+
+@pytest.fixture(scope="module")
+def engine():
+    return "processes"
+
+
+def exchange(port, data):
+    """The answers to the data, as (status, headers, body), until the server ends the connection."""
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        connection.sendall(data)
+        connection.shutdown(socket.SHUT_WR)
+        received = b""
+        while more := connection.recv(65536):
+            received += more
+    answers = []
+    while received:
+        head, _, received = received.partition(b"\r\n\r\n")
+        first, *lines = head.decode("latin-1").split("\r\n")
+        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        length = int(headers["content-length"])
+        answers.append((int(first.split()[1]), headers, received[:length]))
+        received = received[length:]
+    return answers
+
+
+@pytest.mark.parametrize("name", SENT)
+def test_answer_is_that_of_the_front_and_the_next_request_works(server, name):
+    data, statuses = SENT[name]
+
+    answers = exchange(server.port, data)
+
+    assert [status for status, _, _ in answers] == statuses
+    for status, headers, body in answers:
+        assert headers["content-type"] == "application/json"
+        assert "server" not in headers
+        if status >= 400:
+            assert json.loads(body)["message"]
+    assert server.get() == (200, {"message": "Hello from Lambda"})
+
+
+def test_half_a_body_never_reaches_the_function(server):
+    server.save("src/lambda.py", answering("print('invoked')"))
+    server.replace("template.yaml", "Method: GET", "Method: POST")
+
+    assert [answer[0] for answer in exchange(server.port, POST + b"Content-Length: 10\r\n\r\nabc")] == [400]
+    assert "invoked" not in server.terminal
+    assert exchange(server.port, POST + b"Content-Length: 3\r\n\r\nabc")[0][0] == 200
+
+
+def test_what_a_client_sends_does_not_steer_the_terminal(server):
+    forged = b"GET /\x1b[2J%0a12:00:00%20GET%20/forged%20200 HTTP/1.1\r\n" + HOST + b"\r\n"
+
+    exchange(server.port, forged)
+    server.get("/%1b[31m%0aforged")
+    exchange(server.port, b"GET /my-endpoint HTTP/1.1\r\nHost: \x1b]0;forged\x07\r\n\r\n")
+
+    assert "\x1b" not in server.terminal
+    assert not [line for line in server.terminal.splitlines() if line.startswith(("forged", "12:00:00 GET /forged"))]
+
+
+def test_idle_and_half_sent_connections_do_not_delay_a_request(server):
+    waiting = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(200)]
+    for number, connection in enumerate(waiting):
+        if number % 2:
+            connection.sendall(GET)
+    try:
+        begin = time.monotonic()
+        assert server.get() == (200, {"message": "Hello from Lambda"})
+        assert time.monotonic() - begin < 2
+    finally:
+        for connection in waiting:
+            connection.close()
+
+
+def test_client_that_asks_first_is_told_to_go_on(server):
+    """As curl does before a body of more than a megabyte: it would wait for a second else."""
+    server.replace("template.yaml", "Method: GET", "Method: POST")
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
+        connection.sendall(POST + b"Expect: 100-continue\r\nContent-Length: 3\r\n\r\n")
+
+        assert connection.recv(1000) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(b"abc")
+        assert connection.recv(1000).startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+@pytest.mark.parametrize("path", ["//double/slash", "/items//x", "/%2F/a"])
+def test_path_reaches_the_function_as_it_was_sent(server, path):
+    server.save("src/lambda.py", answering("event['path']"))
+    server.replace("template.yaml", "Path: /my-endpoint", "Path: /{proxy+}")
+
+    assert server.get(path) == (200, path)
+
+
+def test_host_option_opens_the_server_for_other_names(serve):
+    server = serve("--host", "0.0.0.0")
+
+    assert exchange(server.port, b"GET /my-endpoint HTTP/1.1\r\nHost: my-laptop.local\r\n\r\n")[0][0] == 200
+
+
+def test_connections_that_are_kept_are_in_step(server):
+    with ThreadPoolExecutor(8) as clients:
+        answers = list(clients.map(lambda _: exchange(server.port, (GET + b"\r\n") * 20), range(8)))
+
+    assert [[status for status, _, _ in one] for one in answers] == [[200] * 20] * 8
+
+
+def test_tls_is_served_with_the_certificate_that_is_given(serve, tmp_path):
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost"]
+        + ["-addext", "subjectAltName=IP:127.0.0.1", "-out", certificate, "-keyout", key],
+        check=True,
+        capture_output=True,
+    )
+    server = serve("--ssl-cert-file", str(certificate), "--ssl-key-file", str(key))
+    context = ssl.create_default_context(cafile=certificate)
+
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as plain:
+        with context.wrap_socket(plain, server_hostname="127.0.0.1") as connection:
+            connection.sendall(GET + b"Connection: close\r\n\r\n")
+            received = b""
+            while more := connection.recv(65536):
+                received += more
+
+    assert received.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"Hello from Lambda" in received
