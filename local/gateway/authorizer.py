@@ -92,9 +92,9 @@ def _source(place: str, name: str, request: Request, match: Match) -> str | None
     """The value of an identity source; names of headers in any case."""
     if place == "header":
         return next((value for sent, value in request.headers if sent.lower() == name.lower()), None)
-    if place == "querystring":
+    if place == "query":
         return next(iter(query(request.query).get(name, ())), None)
-    if place == "stageVariables":
+    if place == "stage":
         return match.api.variables.get(name)
     if place == "context":
         found: Any = function_event(request, match)

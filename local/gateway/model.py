@@ -55,7 +55,7 @@ class Response:
 class Authorizer:
     """A Lambda authorizer. `sources` are its identity sources as (place, name), such as ("header", "Authorization").
 
-    Places are header, querystring, context and stageVariables.
+    Places are header, query, context and stage.
     """
 
     name: str
@@ -96,7 +96,7 @@ class Route:
     authorizer: Authorizer | None = None
     operation: str | None = None
     api_key: bool = False
-    required: tuple[tuple[str, str], ...] = ()  # parameters that a REST API asks for, such as ("querystring", "q")
+    required: tuple[tuple[str, str], ...] = ()  # parameters that a REST API asks for, such as ("query", "q")
     mock: Response | None = None  # what a `type: mock` integration answers; `function` is empty then
 
 

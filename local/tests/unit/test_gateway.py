@@ -186,7 +186,7 @@ def test_hostile_input_never_raises(seed):
     kind = pick(["rest", "http"])
     asked = Authorizer(
         "A", "Authorizer", pick(["token", "request"]), pick(["1.0", "2.0"]),
-        (("header", "Authorization"), ("querystring", "a"), ("context", "identity.sourceIp"))[: chance.randrange(4)],
+        (("header", "Authorization"), ("query", "a"), ("context", "identity.sourceIp"))[: chance.randrange(4)],
         pick([True, False]), pick([None, "(", "^a"]),
     )  # fmt: skip
     paths = ["/{proxy+}", "/a/{b}", "/", "$default"]
