@@ -44,6 +44,13 @@ def test_parameters_of_different_names_are_one_path():
         Routes([api])
 
 
+def test_braces_in_a_part_of_a_segment_are_no_parameter():
+    """DOC api-gateway-known-issues: "resource{path_parameter_name}" is not valid."""
+    api = Api("Api", "rest", "Prod", (Route("GET", "/v{a}/{b}", "F"),))
+
+    assert match(api, request("/v{a}/1")).parameters == {"b": "1"}
+
+
 def test_one_function_may_take_a_path_twice_and_two_apis_one_path():
     again = Api("Other", "rest", "dev", REST.routes * 2)
 
