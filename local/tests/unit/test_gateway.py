@@ -29,7 +29,9 @@ def body(response):
 
 
 def test_two_functions_on_one_method_and_path_are_an_error_that_names_both():
-    api = Api("Api", "rest", "Prod", (Route("GET", "/a", "One"), Route("POST", "/a", "Two"), Route("GET", "/a", "Three")))
+    api = Api(
+        "Api", "rest", "Prod", (Route("GET", "/a", "One"), Route("POST", "/a", "Two"), Route("GET", "/a", "Three"))
+    )
 
     with pytest.raises(Ambiguous, match="^GET /a belongs to two functions, One and Three; "):
         Routes([api])
@@ -40,6 +42,13 @@ def test_parameters_of_different_names_are_one_path():
 
     with pytest.raises(Ambiguous, match="One and Two"):
         Routes([api])
+
+
+def test_braces_in_a_part_of_a_segment_are_no_parameter():
+    """DOC api-gateway-known-issues: "resource{path_parameter_name}" is not valid."""
+    api = Api("Api", "rest", "Prod", (Route("GET", "/v{a}/{b}", "F"),))
+
+    assert match(api, request("/v{a}/1")).parameters == {"b": "1"}
 
 
 def test_one_function_may_take_a_path_twice_and_two_apis_one_path():
@@ -119,10 +128,59 @@ def test_limits_are_those_of_the_documents():
     assert (limits.BODY, limits.WAIT) == (10485760, {"rest": 29, "http": 30})
 
 
-TEXTS = ["", "/", "//", "%", "%ff", "%2F", "é", "\udcff", "\x00", "\r\n", "a=b", "&", ";", "?", "#", "[", "://", ",", "*", "a" * 300]
-NAMES = ["Host", "host", "Accept", "Content-Type", "Cookie", "Authorization", "Origin", "x-api-key", "", "\udcff", "A\nB"]
+TEXTS = [
+    "",
+    "/",
+    "//",
+    "%",
+    "%ff",
+    "%2F",
+    "é",
+    "\udcff",
+    "\x00",
+    "\r\n",
+    "a=b",
+    "&",
+    ";",
+    "?",
+    "#",
+    "[",
+    "://",
+    ",",
+    "*",
+    "a" * 300,
+]
+NAMES = [
+    "Host",
+    "host",
+    "Accept",
+    "Content-Type",
+    "Cookie",
+    "Authorization",
+    "Origin",
+    "x-api-key",
+    "",
+    "\udcff",
+    "A\nB",
+]
 VALUES = [*TEXTS, "image/png", "*/*", "text/html,*/*", "a=1; b=2;;", "application/json"]
-ANSWERS = [None, True, 1, -1, 1e308, 204, "200", "²", "\ud800", [], [[]], {}, {"": None}, {"a\r\n": "b"}, {"A": ["\x00", 1]}]
+ANSWERS = [
+    None,
+    True,
+    1,
+    -1,
+    1e308,
+    204,
+    "200",
+    "²",
+    "\ud800",
+    [],
+    [[]],
+    {},
+    {"": None},
+    {"a\r\n": "b"},
+    {"A": ["\x00", 1]},
+]
 FIELDS = ["statusCode", "headers", "multiValueHeaders", "body", "isBase64Encoded", "cookies", "context", "principalId"]
 FIELDS += ["isAuthorized", "policyDocument", "errorMessage", "base64Encoded"]
 POLICY = {"Statement": [{"Effect": "Allow", "Action": "*" * 60 + "x", "Resource": "*?" * 60 + "x"}]}
@@ -135,7 +193,7 @@ def test_hostile_input_never_raises(seed):
     kind = pick(["rest", "http"])
     asked = Authorizer(
         "A", "Authorizer", pick(["token", "request"]), pick(["1.0", "2.0"]),
-        (("header", "Authorization"), ("querystring", "a"), ("context", "identity.sourceIp"))[: chance.randrange(4)],
+        (("header", "Authorization"), ("query", "a"), ("context", "identity.sourceIp"))[: chance.randrange(4)],
         pick([True, False]), pick([None, "(", "^a"]),
     )  # fmt: skip
     paths = ["/{proxy+}", "/a/{b}", "/", "$default"]

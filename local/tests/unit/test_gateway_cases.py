@@ -107,7 +107,9 @@ def value(document, path):
     while path:
         if not isinstance(document, dict):
             return "<absent>"
-        name = next((name for name in sorted(document, key=len, reverse=True) if (path + ".").startswith(name + ".")), None)
+        name = next(
+            (name for name in sorted(document, key=len, reverse=True) if (path + ".").startswith(name + ".")), None
+        )
         if name is None:
             return "<absent>"
         document, path = document[name], path[len(name) + 1 :]
