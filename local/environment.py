@@ -43,7 +43,7 @@ class NotRun(Exception):
 
 
 class InitFailed(Exception):
-    """The init has crashed, or has taken too long, without an error of the function's own. Lambda tries it once more."""
+    """The init has crashed or taken too long, without an error of the function's own; Lambda tries it once more."""
 
 
 class Environment:

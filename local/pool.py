@@ -27,11 +27,15 @@ _FILES, _OTHER_FILES, _FEWEST_FILES = 2, 48, 64
 # Seconds that a request waits for an environment to become idle before it asks whether to start another, and the
 # longest it would wait then.
 _MOMENT_S = 0.004
-_PATIENCE_S = 0.010
+_PATIENCE_S = 0.015
 _LONGEST_PAUSE_S = 0.032
 
-# What an invoke takes as long as none has ended.
-_UNKNOWN_S = 0.001
+# Seconds after the end of an invoke for which those that wait are taken to get on,
+# and seconds until a start shows what it has been good for.
+_MOVING_S, _SETTLING_S = 0.05, 0.1
+
+# What an invoke takes as long as none has ended, and the time from which on one that goes on counts as a long one.
+_UNKNOWN_S, _LONG_S = 0.001, 0.02
 
 
 class Pool:
@@ -131,6 +135,7 @@ class Pool:
         def ended(duration):
             fleet.busy.discard(environment)
             fleet.durations.append(duration)
+            fleet.last = asyncio.get_running_loop().time()
             self._offer(fleet, environment)
 
         fleet.busy.add(environment)
@@ -197,6 +202,7 @@ class Pool:
                 raise _Ended(await self._use(fleet, self._make(fleet, code, invoke), invoke))
         finally:
             fleet.starting -= 1
+            fleet.started = asyncio.get_running_loop().time()
 
     def _make(self, fleet, code, invoke):
         try:
@@ -286,7 +292,8 @@ class _Fleet:
         self.starting = 0
         self.ending = set()
         self.waiting = deque()
-        self.durations = deque(maxlen=5)  # seconds
+        self.durations = deque(maxlen=15)  # seconds
+        self.last = self.started = 0.0  # when an invoke, and a start, has ended, on the event loop's clock
 
     def fits(self, environment):
         return environment.function == self.function
@@ -305,15 +312,20 @@ class _Fleet:
     def short_of(self, waiter, now):
         """Whether it would take too long until there is an environment for this one of those that wait.
 
-        Each environment is taken to need for an invoke what is usual, or the time that its present one has taken.
+        Each environment is taken to need for an invoke what is usual, or what its present one has taken by now.
         """
         if not self.environments and not self.starting:
             return True
         if self.function.debugged:
             return False
+        # One at a time while they get on, since a start slows down everything else.
+        if now - self.last < _MOVING_S and (self.starting or now - self.started < _SETTLING_S):
+            return False
         usual = statistics.median(self.durations) if self.durations else _UNKNOWN_S
-        needed = [max(usual, now - environment.since) for environment in self.busy if environment.since is not None]
-        rate = sum(1 / each for each in needed) + self.starting / max(usual, min(needed, default=0))
+        taken = [now - environment.since for environment in self.busy if environment.since is not None]
+        needed = [max(usual, each if each > _LONG_S else 0) for each in taken]
+        others = len(self.environments) - len(needed) + self.starting
+        rate = sum(1 / each for each in needed) + others / max(usual, min(needed, default=0))
         return self.waiting.index(waiter) + 1 > rate * _PATIENCE_S
 
 
