@@ -168,7 +168,10 @@ class Pool:
                     continue
                 await asyncio.wait({waiter, start}, return_when=asyncio.FIRST_COMPLETED)
                 if not waiter.done():
-                    return start.result()
+                    if environment := start.result():
+                        return environment
+                    start = None
+                    await asyncio.sleep(_LONGEST_PAUSE_S)
         finally:
             if waiter in fleet.waiting:
                 fleet.waiting.remove(waiter)
@@ -177,17 +180,22 @@ class Pool:
         return waiter.result()
 
     def _spare(self, fleet, start):
-        if not start.cancelled() and not start.exception():
+        if not start.cancelled() and not start.exception() and start.result():
             self._offer(fleet, start.result())
 
     async def _start(self, fleet, invoke, waiter):
-        """An environment that has had its init. Raises _Ended."""
+        """An environment that has had its init; None when the system has no room for it by now. Raises _Ended."""
         try:
             while True:
                 code = await self._current(fleet.function)
                 if fleet.function.debugged and fleet.ending:  # the next one needs its port
                     await asyncio.wait(fleet.ending)
-                environment, failed = self._make(fleet, code, invoke), None
+                try:
+                    environment, failed = self._make(fleet, code, invoke), None
+                except OSError as error:  # no more files or processes
+                    if self._environments:
+                        return None
+                    raise CannotRun(f"no execution environment could be started: {error}") from None
                 with contextlib.suppress(InitFailed):
                     failed = await environment.initialize()
                     if not failed:
@@ -205,10 +213,7 @@ class Pool:
             fleet.started = asyncio.get_running_loop().time()
 
     def _make(self, fleet, code, invoke):
-        try:
-            environment = Environment(fleet.function, code, self._output, self._line, invoke.trace, self._verbose)
-        except OSError as error:
-            raise CannotRun(f"no execution environment could be started: {error}") from None
+        environment = Environment(fleet.function, code, self._output, self._line, invoke.trace, self._verbose)
         self._environments.add(environment)
         return environment
 

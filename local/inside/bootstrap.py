@@ -26,8 +26,9 @@ def main(handler, connection, line):
     marker = os.environ["AWS_LAMBDA_LOG_STREAM_NAME"].rpartition("]")[2]
     for descriptor in (connection, line):
         os.set_inheritable(descriptor, False)
-    # A child that is not another program holds the socket open, and the server would not see this process end.
-    os.register_at_fork(after_in_child=lambda: os.close(connection))
+    # A child that held the socket open would keep the server from seeing this process end.
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.register_at_fork(after_in_child=lambda: os.dup2(nothing, connection, inheritable=False))
     lifeline.watch(line, marker)
     # What the function imports is its own: nothing of this directory, nor the compiled part of AWS's client.
     del sys.modules["lifeline"]

@@ -19,7 +19,7 @@ import pytest
 
 from ports import free_port
 
-from local import debugging, environment
+from local import debugging, environment, watch
 from local.engine import CannotRun, Function, Invoke, StillRunning, TooLarge
 from local.pool import Pool
 
@@ -330,13 +330,6 @@ async def test_environment_is_lambdas_and_nothing_of_the_developers(engine):
 
     assert at_init == variables
     assert variables.pop("AWS_LAMBDA_LOG_STREAM_NAME")[:20] == f"{time.strftime('%Y/%m/%d', time.gmtime())}/[$LATEST]"
-    assert {name for name in variables if name in os.environ and name != "PATH"} <= {
-        "LANG",
-        "LC_CTYPE",
-        "PWD",
-        "TZ",
-        "HOME",
-    }
     expected = {
         "AWS_ACCESS_KEY_ID": "placeholder",
         "AWS_DEFAULT_REGION": "eu-west-1",
@@ -358,8 +351,9 @@ async def test_environment_is_lambdas_and_nothing_of_the_developers(engine):
         "_X_AMZN_TRACE_ID": "Root=1-5759e988-bd862e3fe1be46a994272793",
     }
     assert {name: variables.get(name) for name in expected} == expected
-    lacking = ["AWS_ACCOUNT_ID", "AWS_LAMBDA_FUNCTION_HANDLER", "AWS_LAMBDA_FUNCTION_TIMEOUT", "OF_THE_DEVELOPER"]
-    assert not [name for name in variables if name in lacking or name.startswith("AWS_LAMBDA_METADATA")]
+    others = {"AWS_LAMBDA_RUNTIME_API", "AWS_XRAY_DAEMON_ADDRESS", "LAMBDA_RUNTIME_DIR", "LC_CTYPE", "LD_LIBRARY_PATH"}
+    others |= {"PATH", "PWD", "PYTHONDONTWRITEBYTECODE", "PYTHONPATH"}
+    assert variables.keys() - expected.keys() <= others
 
 
 @run
@@ -455,9 +449,10 @@ async def test_edits_under_load_fail_nothing_and_serve_nothing_stale(engine):
     await edits_under_load(engine, 30)
 
 
-@run
-async def test_edits_without_inotify_fail_nothing_and_serve_nothing_stale(engine):
-    await edits_under_load(engine, 10)
+def test_edits_without_inotify_fail_nothing_and_serve_nothing_stale(engine, monkeypatch):
+    """As on macOS and on shared file systems."""
+    monkeypatch.setattr(watch, "_reports", lambda directory: False)
+    run(lambda engine: edits_under_load(engine, 10))(engine)
 
 
 async def edits_under_load(engine, edits):
@@ -671,7 +666,7 @@ async def test_requirement_that_cannot_be_installed_is_told_until_it_is_mended(e
     engine.save("def handler(*_):\n    return 1\n")
     engine.save("no-such-package-of-this-test @ file:///no/such/file.whl\n", "requirements.txt")
     for _ in range(2):
-        with pytest.raises(CannotRun, match="MyFunction cannot run: (?s:.*)no-such"):
+        with pytest.raises(CannotRun, match="MyFunction cannot run: (?s:.*)/no/such/file.whl"):
             await engine.ask()
     engine.save("", "requirements.txt")
     assert await engine.ask() == 1
@@ -687,7 +682,8 @@ def test_few_file_descriptors_are_enough_or_said(engine):
             assert len({pid for pid, _ in answers}) > 1
 
     try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
+        open_now = len(os.listdir("/proc/self/fd"))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(64, open_now + 16), hard))
         asyncio.run(main())
         resource.setrlimit(resource.RLIMIT_NOFILE, (50, hard))
         with pytest.raises(CannotRun, match="at most 50 files may be open, and 64 are needed: ulimit -n 1024"):
