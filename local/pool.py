@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
 import os
 import resource
@@ -13,8 +14,8 @@ from collections.abc import Iterable
 from typing import BinaryIO
 
 from local import debugging, runtime
-from local.engine import CannotRun, Function, Invoke, Result, StillRunning, TooLarge
-from local.environment import PAYLOAD_LIMIT, Environment, InitFailed, NotRun
+from local.engine import EVENT_LIMIT, CannotRun, Function, Invoke, Result, StillRunning, TooLarge
+from local.environment import Environment, InitFailed, NotRun
 from local.sources import Sources
 from local.terminal import say
 
@@ -23,6 +24,9 @@ LIMIT = 32
 
 # File descriptors: of an environment here, and what everything else needs.
 _FILES, _OTHER_FILES, _FEWEST_FILES = 2, 48, 64
+
+# No more files, processes or memory.
+_NO_ROOM = {errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM}
 
 # Seconds that a request waits for an environment to become idle before it asks whether to start another, and the
 # longest it would wait then.
@@ -72,7 +76,7 @@ class Pool:
         return lines
 
     async def invoke(self, invoke: Invoke) -> Result:
-        if len(invoke.event) > PAYLOAD_LIMIT:
+        if len(invoke.event) > EVENT_LIMIT:
             raise TooLarge("the event has more than 6 MB, the most that Lambda takes in one invoke")
         fleet = self._fleet(invoke.function, invoke.tenant)
         wait = None if invoke.function.debugged else invoke.wait
@@ -192,8 +196,8 @@ class Pool:
                     await asyncio.wait(fleet.ending)
                 try:
                     environment, failed = self._make(fleet, code, invoke), None
-                except OSError as error:  # no more files or processes
-                    if self._environments:
+                except OSError as error:
+                    if error.errno in _NO_ROOM and self._environments:
                         return None
                     raise CannotRun(f"no execution environment could be started: {error}") from None
                 with contextlib.suppress(InitFailed):
@@ -262,6 +266,7 @@ class Pool:
         task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())  # its caller may have gone
         return task
 
 

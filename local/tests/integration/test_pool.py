@@ -16,11 +16,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-
 from ports import free_port
 
-from local import debugging, environment, watch
+from local import debugging, environment, runtime, sources, watch
 from local.engine import CannotRun, Function, Invoke, StillRunning, TooLarge
+from local.inside import bootstrap, lifeline
 from local.pool import Pool
 
 ARN = "arn:aws:lambda:eu-west-1:012345678912:function:my-function"
@@ -534,9 +534,10 @@ def handler(kind, context):
         os.setsid()
         if not os.fork():
             if kind == "cleared":
-                code = "import os, subprocess; print(subprocess.Popen(['sleep', '300'], env={}, start_new_session=True).pid, flush=True)"
+                code = "import subprocess; started = subprocess.Popen(['sleep', '300'], env={}, start_new_session=True)"
+                code += "; print(started.pid, flush=True); import time; time.sleep(300)"
                 os.dup2(writing, 1)
-                subprocess.run([sys.executable, "-c", code + "; import time; time.sleep(300)"])
+                subprocess.run([sys.executable, "-c", code])
             os.write(writing, str(os.getpid()).encode() + b"\\n")
             time.sleep(300)
         os._exit(0)
@@ -569,8 +570,8 @@ async def main():
     async with running(Engine(Path({code!r}), Output())) as engine:
         for event in {events!r}:
             print(*await engine.ask(event), flush=True)
-        asyncio.get_running_loop().create_task(engine.ask("busy"))
-        await asyncio.sleep(0.3)
+        kept = [asyncio.create_task(engine.ask("busy")) for _ in range(2)]
+        await asyncio.sleep(0.5)
         print("ready", flush=True)
         await asyncio.sleep(300)
 
@@ -605,20 +606,75 @@ def test_kill_of_the_server_ends_everything(engine, stopped):
         server.wait()
 
 
-def test_kill_of_the_server_ends_its_environments_without_proc(engine, monkeypatch):
-    engine.save("import os\ndef handler(*_):\n    return [os.getpid()]\n")
-    engine.save(
-        "import builtins, os\nreal = os.listdir\nos.listdir = lambda *a: [] if a == ('/proc',) else real(*a)\n"
-        "import subprocess\ndef handler(*_):\n    return [os.getpid(), subprocess.Popen(['sleep', '300']).pid]\n"
-    )
-    server, pids = start_server(engine, None)
+# As where there is no /proc: in the environment.
+NO_PROC = """
+import os
+real = os.listdir
+os.listdir = lambda *place: [] if place == ("/proc",) else real(*place)
+"""
+
+
+def test_kill_of_the_server_ends_environments_without_proc(engine):
+    engine.save(NO_PROC + DAEMON)
+    server, pids = start_server(engine, "child")
     try:
-        assert len(pids) == 2 and all(map(alive, pids))
+        assert len(pids) == 1 and all(map(alive, pids))
         server.kill()
         assert asyncio.run(gone(*pids))
     finally:
         server.kill()
         server.wait()
+
+
+def test_everything_that_only_linux_has_is_dispensable(engine, monkeypatch):
+    """No inotify, no /proc; the compiled part of AWS's client is never used."""
+    monkeypatch.setattr(watch, "_reports", lambda directory: False)
+    monkeypatch.setattr(lifeline, "_members", lambda group, marker: set())
+
+    @run
+    async def test(engine):
+        engine.change(timeout=1)
+        engine.save(
+            NO_PROC + "import subprocess, sys, time\ndef handler(event, context):\n    time.sleep(event)\n"
+            "    return [subprocess.Popen(['sleep', '300']).pid, sorted({'runtime_client', 'lifeline'} & {*sys.modules})]\n"
+        )
+        pid, modules = await engine.ask(0)
+        assert modules == []
+        assert (await engine.ask(9))["errorType"] == "Sandbox.Timedout"
+        assert await gone(pid)
+        engine.save("def handler(*_):\n    return 'new'\n")
+        assert await engine.ask() == "new"
+
+    test(engine)
+
+
+def test_memory_is_known_without_proc(monkeypatch):
+    monkeypatch.setattr(bootstrap.os, "open", lambda *_: (_ for _ in ()).throw(FileNotFoundError))
+    peak, files = bootstrap._Memory().used()
+    assert peak == files > 1000  # kilobytes, of which none counts as taken beyond a limit
+
+
+def test_awslambdaric_has_what_bootstrap_takes_from_its_insides():
+    """Fails when an upgrade moves a name, or when the version that has been read is not the pinned one."""
+    pinned = re.search(r"^awslambdaric==(\S+)", (Path(sources.__file__).parent / "requirements.txt").read_text(), re.M)[
+        1
+    ]
+    assert f"from\n{pinned}" in bootstrap.__doc__ or f"from {pinned}" in bootstrap.__doc__
+    script = """
+import inspect
+from awslambdaric import bootstrap, lambda_literals, lambda_runtime_client as client
+assert list(inspect.signature(bootstrap.run).parameters) == ["handler", "lambda_runtime_client"]
+assert (bootstrap.ERROR_LOG_LINE_TERMINATE, bootstrap.ERROR_LOG_IDENT) == ("\\r", "\\u00a0")
+assert lambda_literals.lambda_unhandled_exception_warning_message.startswith("LAMBDA_WARNING: ")
+methods = {"wait_next_invocation": 0, "post_invocation_result": 2, "post_invocation_error": 2, "post_init_error": 1}
+for name, count in methods.items():
+    assert len(inspect.signature(getattr(client.BaseLambdaRuntimeClient, name)).parameters) > count, name
+taken = set(inspect.signature(bootstrap.handle_event_request).parameters)
+assert taken == {"lambda_runtime_client", "request_handler", "invoke_id", "event_body", "content_type",
+    "client_context_json", "cognito_identity_json", "invoked_function_arn", "epoch_deadline_time_in_ms", "tenant_id",
+    "log_sink", "invocation_id"}, taken
+"""
+    subprocess.run([runtime.python("python3.13", print), "-c", script], check=True)
 
 
 @run
@@ -707,3 +763,14 @@ async def test_debugged_function_is_awake_before_any_request_and_has_one_environ
     assert await engine.pool.wake(engine.function) is True
     assert not alive(first[0])
     assert await engine.ask(0) == "new"
+
+
+@run
+async def test_code_that_is_away_for_a_moment_is_told_and_found_again(engine):
+    engine.save(COUNTING)
+    await engine.ask()
+    away = engine.code.rename(engine.code.parent / "away")
+    with pytest.raises(CannotRun, match="No such file or directory: .*/src"):
+        await engine.ask()
+    away.rename(engine.code)
+    assert (await engine.ask())[1] == 1
