@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from ports import free_port
 
-from local import debugging, environment, runtime, sources, watch
+from local import debugging, environment, runtime, watch
 from local.engine import CannotRun, Function, Invoke, StillRunning, TooLarge
 from local.inside import bootstrap, lifeline
 from local.pool import Pool
@@ -636,7 +636,8 @@ def test_everything_that_only_linux_has_is_dispensable(engine, monkeypatch):
         engine.change(timeout=1)
         engine.save(
             NO_PROC + "import subprocess, sys, time\ndef handler(event, context):\n    time.sleep(event)\n"
-            "    return [subprocess.Popen(['sleep', '300']).pid, sorted({'runtime_client', 'lifeline'} & {*sys.modules})]\n"
+            "    taken = sorted({'runtime_client', 'lifeline'} & {*sys.modules})\n"
+            "    return [subprocess.Popen(['sleep', '300']).pid, taken]\n"
         )
         pid, modules = await engine.ask(0)
         assert modules == []
