@@ -5,6 +5,7 @@ import base64
 import io
 import json
 import time
+from dataclasses import replace
 
 import botocore.session
 import pytest
@@ -33,7 +34,8 @@ def ask(tmp_path, capfd):
     """Sends one request; answers the response, and what the SDK makes of it."""
     (tmp_path / "app.py").write_text(HANDLER)
     function = Function("MyFunction", "my-function", ARN, "app.handler", "python3.13", "x86_64", str(tmp_path), 10, 256)
-    functions = {name: function for name in ("MyFunction", "my-function")}
+    tenants = replace(function, name="Tenants", tenants=True)
+    functions = {"MyFunction": function, "my-function": function, "Tenants": tenants}
 
     def asked(body=b"", name="MyFunction", query="", method="POST", path=None, settle=0, **headers):
         async def main():
@@ -68,10 +70,17 @@ def test_answer_is_the_functions(ask, name):
     assert dict(response.headers)["x-amzn-RequestId"] == "the-id"
 
 
+def test_tenant_is_needed_where_the_function_has_tenants_and_refused_elsewhere(ask):
+    """As SAM CLI words it after Lambda, in samcli/commands/local/lib/local_lambda.py."""
+    assert ask(name="Tenants")[1] == "InvalidParameterValueException"
+    assert ask(X_Amz_Tenant_Id="one")[1] == "InvalidParameterValueException"
+
+
 def test_options_reach_the_function(ask):
     context = base64.b64encode(b'{"custom": {"b": 2}}').decode()
 
     response, parsed = ask(
+        name="Tenants",
         query="?Qualifier=%24LATEST",
         X_Amz_Client_Context=context,
         X_Amz_Tenant_Id="one",
