@@ -155,9 +155,7 @@ def clone(new_project):
 
 @pytest.fixture
 def terminal(clone, new_machine, tmp_path):
-    # The cache of packages is the one thing that this new machine has.
-    cache = subprocess.run([readme.ROOT / ".tools/bin/uv", "cache", "dir"], capture_output=True, text=True, check=True)
-    environment = {**new_machine, "UV_CACHE_DIR": cache.stdout.strip(), "TMPDIR": str(tmp_path)}
+    environment = {**new_machine, "TMPDIR": str(tmp_path)}
     # On a terminal curl draws no progress bar.
     (tmp_path / ".curlrc").write_text("silent\nshow-error\n")
     environment["CURL_HOME"] = str(tmp_path)
