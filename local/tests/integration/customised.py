@@ -1,6 +1,5 @@
 """A project that has become somebody's own: all that a user changes in the first weeks, at once."""
 
-import re
 import shutil
 from pathlib import Path
 
@@ -92,6 +91,7 @@ def customise(project: Path) -> None:
     text = template.read_text()
     for old, new in [
         ("/my-endpoint", "/notes"),
+        ("MyEndpointUrl", "NotesUrl"),
         ("MESSAGE: Hello from Lambda", "TABLE: !Ref Notes\n          GREETING: Written down"),
         ("Policies: []", "Policies:\n        - DynamoDBCrudPolicy:\n            TableName: !Ref Notes"),
         ("\nOutputs:", RESOURCES),
@@ -109,4 +109,4 @@ def customise(project: Path) -> None:
     (project / "tests" / "conftest.py").write_text(CONFTEST)
     (project / "tests" / "test_notes.py").write_text(TESTS)
     settings = project / "deploy.sh"
-    settings.write_text(re.sub(r"^(STACK_NAME=.*)my-app", r"\1notes", settings.read_text(), flags=re.MULTILINE))
+    settings.write_text(settings.read_text().replace("my-app", "notes").replace("MyEndpointUrl", "NotesUrl"))
