@@ -48,8 +48,8 @@ esac
 
 # Only the URL goes to stdout, and nothing can ask a question.
 exec 3>&1 1>&2 </dev/null
-./install.sh
-export PATH="$PWD/.venv/bin:$PATH" SAM_CLI_TELEMETRY=0
+./install.sh --tools
+export PATH="$PWD/.tools/bin:$PATH" SAM_CLI_TELEMETRY=0
 mkdir -p .aws-sam
 
 region="${AWS_REGION:-${AWS_DEFAULT_REGION:-$(aws configure get region || true)}}"

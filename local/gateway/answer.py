@@ -1,7 +1,7 @@
 """What the client gets for a function's answer, and for what went wrong.
 
 REST API: https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html, with what
-LocalStack's validated tests recorded (test_aws_proxy_response_payload_format_validation, test_aws_proxy_binary_response).
+LocalStack's validated tests recorded (test_aws_proxy_response_payload_format_validation and …_binary_response).
 HTTP API: https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html, with
 LocalStack's recordings of function URLs, which infer answers alike (test_lambda_url_invocation).
 """
@@ -156,7 +156,7 @@ def _response(payload: bytes, request: Request, match: Match, remarks: list[str]
     try:
         answer = json.loads(payload)
     except (ValueError, RecursionError):
-        raise _Malformed(f"{_shown(payload.decode('utf-8', 'replace'))} is no JSON") from None
+        raise _Malformed(f"{_shown(payload[:200].decode('utf-8', 'replace'))} is no JSON") from None
     if match.route.payload == "2.0" and (not isinstance(answer, dict) or answer.get("statusCode") is None):
         text = answer if isinstance(answer, str) else json.dumps(answer, separators=(",", ":"), ensure_ascii=False)
         headers = [("Content-Type", "application/json")]
@@ -166,9 +166,9 @@ def _response(payload: bytes, request: Request, match: Match, remarks: list[str]
     if rest and (unknown := answer.keys() - _KEYS - {"base64Encoded"}):
         raise _Malformed(f"API Gateway does not know {_names(unknown)}; it knows {_names(_KEYS)}")
     status = _status(answer, match, remarks)
-    headers = _headers(answer, match, remarks)
     encoded = _flag(answer, "base64Encoded" if rest and answer.get("base64Encoded") is not None else "isBase64Encoded")
     body = _body(answer.get("body"), encoded, request, match, remarks)
+    headers = _headers(answer, match, len(body), remarks)
     type = next((value for name, value in headers if name.lower() == "content-type"), None)
     if type is None:
         if rest:
@@ -212,13 +212,13 @@ def _status(answer: dict[str, Any], match: Match, remarks: list[str]) -> int:
         status = int(status[:9])
     if isinstance(status, float) and status.is_integer():
         status = int(status)
-    if isinstance(status, bool) or not isinstance(status, int) or status not in _STATUSES:
+    if not isinstance(status, int) or status not in _STATUSES:  # True is 1
         raise _Malformed(f"statusCode is {_shown(answer.get('statusCode'))}; API Gateway needs one from 200 to 599")
     return status
 
 
-def _headers(answer: dict[str, Any], match: Match, remarks: list[str]) -> list[tuple[str, str]]:
-    """The function's headers, as API Gateway sends them."""
+def _headers(answer: dict[str, Any], match: Match, length: int, remarks: list[str]) -> list[tuple[str, str]]:
+    """The function's headers, as API Gateway sends them; `length` is that of the body."""
     found: list[tuple[str, str]] = []
     single = _object(answer, "headers", "strings")
     listed = _object(answer, "multiValueHeaders", "lists of strings")
@@ -247,11 +247,11 @@ def _headers(answer: dict[str, Any], match: Match, remarks: list[str]) -> list[t
         if not isinstance(cookies, list):
             raise _Malformed(f"cookies is {_kind(cookies)}; API Gateway needs a list of strings")
         found += [("Set-Cookie", _scalar("cookies", value)) for value in cookies if value is not None]
-    return [header for name, value in found if (header := _sent(name, value, match, remarks))]
+    return [header for name, value in found if (header := _sent(name, value, match, length, remarks))]
 
 
-def _sent(name: str, value: str, match: Match, remarks: list[str]) -> tuple[str, str] | None:
-    """The header as it goes out, or None."""
+def _sent(name: str, value: str, match: Match, length: int, remarks: list[str]) -> tuple[str, str] | None:
+    """The header as it goes out, or None. What frameworks add and API Gateway sends alike is not remarked."""
     if not _TOKEN.fullmatch(name):
         raise _Malformed(f"{_shown(name)} is no name of a header")
     if _NOT_IN_VALUES.search(value):
@@ -262,6 +262,8 @@ def _sent(name: str, value: str, match: Match, remarks: list[str]) -> tuple[str,
             remarks.append(f"the header {name} has characters that HTTP has not; they are sent as question marks")
             value = changed
     lower = name.lower()
+    if lower == "content-length" and value.strip() == str(length):
+        remarks = []
     if match.api.kind == "http":
         if lower in _DROPPED_HTTP:
             remarks.append(f"API Gateway does not send the function's header {name}")

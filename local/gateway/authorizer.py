@@ -41,9 +41,9 @@ def event(request: Request, match: Match) -> dict[str, Any] | Response:
         token = sources[0] if sources else _source("header", "Authorization", request, match)
         return {"type": "TOKEN", "methodArn": arn, "authorizationToken": token}
     if authorizer.payload == "2.0":
-        found = {"version": "2.0", "type": "REQUEST", "routeArn": arn, "identitySource": sources}
-        return {**found, **payload_2(request, match)}
-    found = {"type": "REQUEST", "methodArn": arn}
+        first = {"version": "2.0", "type": "REQUEST", "routeArn": arn, "identitySource": sources}
+        return {**first, **payload_2(request, match)}
+    found: dict[str, Any] = {"type": "REQUEST", "methodArn": arn}
     if match.api.kind == "http":
         source = ",".join(text for text in sources if text)
         found = {"version": "1.0", **found, "identitySource": source, "authorizationToken": source}
@@ -71,11 +71,9 @@ def outcome(
             raise _Malformed
         if not isinstance(answer, dict):
             raise _Malformed
-        if authorizer.simple and authorizer.payload == "2.0":
-            allowed = _simple(answer)
-        else:
-            allowed = _permits(answer, _arn(request, match))
-        if allowed is not True:
+        simple = authorizer.simple and authorizer.payload == "2.0"
+        allowed = _simple(answer) if simple else _permits(answer, _arn(request, match))
+        if not allowed:
             return _refused(allowed is False, request, match)
         return _context(answer, rest, match, latency)
     except (_Malformed, ValueError, TypeError, KeyError, RecursionError):
@@ -94,9 +92,9 @@ def _source(place: str, name: str, request: Request, match: Match) -> str | None
     """The value of an identity source; names of headers in any case."""
     if place == "header":
         return next((value for sent, value in request.headers if sent.lower() == name.lower()), None)
-    if place == "querystring":
+    if place == "query":
         return next(iter(query(request.query).get(name, ())), None)
-    if place == "stageVariables":
+    if place == "stage":
         return match.api.variables.get(name)
     if place == "context":
         found: Any = function_event(request, match)
@@ -117,9 +115,10 @@ def _valid(sources: list[str | None], authorizer: Authorizer) -> bool:
 
 
 def _simple(answer: dict[str, Any]) -> bool:
-    if not isinstance(answer.get("isAuthorized"), bool):
+    allowed = answer.get("isAuthorized")
+    if not isinstance(allowed, bool):
         raise _Malformed
-    return answer["isAuthorized"]
+    return allowed
 
 
 def _permits(answer: dict[str, Any], arn: str) -> bool | None:
@@ -177,9 +176,8 @@ def _context(answer: dict[str, Any], rest: bool, match: Match, latency: int) -> 
         texts = {name: _string(value) for name, value in (context or {}).items() if value is not None}
         return {"principalId": principal, "integrationLatency": latency, **texts}
     if match.route.payload == "2.0":
-        return {"lambda": context or None}
-    principal = {"principalId": answer["principalId"]} if "principalId" in answer else {}
-    return {**principal, **(context or {})}
+        return {"lambda": context}
+    return {name: answer[name] for name in ("principalId",) if name in answer} | (context or {})
 
 
 def _string(value: Any) -> str:

@@ -192,14 +192,16 @@ def media_type(value: str) -> str:
 
 
 def is_binary(type: str, binary_types: tuple[str, ...]) -> bool:
-    """Whether a media type is among a REST API's BinaryMediaTypes; `*/*` takes what is no media type, too.
+    """Whether a media type is among a REST API's BinaryMediaTypes; `*/*` takes anything, also what has no type.
 
-    An entry may end in `/*` and not begin with `*/` (LocalStack, test_aws_proxy_binary_response).
+    An entry may end in `/*`; one that begins with `*/` takes nothing (LocalStack, test_aws_proxy_binary_response).
     """
     for entry in binary_types:
         entry = entry.replace("~1", "/").lower()
-        if entry in (type, "*/*") or (entry.endswith("/*") and type.startswith(entry[:-1])):
-            return bool(type) or entry == "*/*"
+        if entry == "*/*":
+            return True
+        if not entry.startswith("*/") and (entry == type or (entry.endswith("/*") and type.startswith(entry[:-1]))):
+            return bool(type)
     return False
 
 

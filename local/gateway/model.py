@@ -53,7 +53,10 @@ class Response:
 
 @dataclass(frozen=True)
 class Authorizer:
-    """A Lambda authorizer. `sources` are its identity sources, as (place, name), such as ("header", "Authorization")."""
+    """A Lambda authorizer. `sources` are its identity sources as (place, name), such as ("header", "Authorization").
+
+    Places are header, query, context and stage.
+    """
 
     name: str
     function: str
@@ -74,7 +77,9 @@ class Cors:
     expose: tuple[str, ...] = ()
     credentials: bool = False
     max_age: int | None = None
-    authorizer: Authorizer | None = None  # of a REST API's generated OPTIONS methods (AddDefaultAuthorizerToCorsPreflight)
+    authorizer: Authorizer | None = (
+        None  # of a REST API's generated OPTIONS methods (AddDefaultAuthorizerToCorsPreflight)
+    )
 
 
 @dataclass(frozen=True)
@@ -91,7 +96,7 @@ class Route:
     authorizer: Authorizer | None = None
     operation: str | None = None
     api_key: bool = False
-    required: tuple[tuple[str, str], ...] = ()  # parameters that a REST API asks for, such as ("querystring", "q")
+    required: tuple[tuple[str, str], ...] = ()  # parameters that a REST API asks for, such as ("query", "q")
     mock: Response | None = None  # what a `type: mock` integration answers; `function` is empty then
 
 

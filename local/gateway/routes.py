@@ -118,15 +118,13 @@ class _Table:
             return self._match(resource, route, {}, path, sent)
         for resource in self.patterns:
             if (found := resource.expression.fullmatch(wanted)) and (route := resource.route(method)):
-                return self._match(resource, route, dict(zip(resource.names, found.groups())), path, sent)
+                return self._match(resource, route, dict(zip(resource.names, found.groups(), strict=True)), path, sent)
         if self.default and (route := self.default.route("ANY")):
             return self._match(self.default, route, {}, path, sent)
         return None
 
     def _match(self, resource: _Resource, route: Route, parameters: dict[str, str], path: str, sent: str) -> Match:
-        return Match(
-            self.api, route, parameters, path, sent, self.id, self.deployment_id, resource.id, self.arn
-        )
+        return Match(self.api, route, parameters, path, sent, self.id, self.deployment_id, resource.id, self.arn)
 
 
 class Routes:
@@ -178,7 +176,7 @@ def _resource(api: Api, path: str) -> _Resource:
     pieces = [_segment(segment, api.kind) for segment in path.split("/")]
     return _Resource(
         path,
-        [name for name, _ in _PARAMETER.findall(path)],
+        [found[1] for segment in path.split("/") if (found := _PARAMETER.fullmatch(segment))],
         re.compile("/".join(expression for expression, _ in pieces), re.DOTALL),
         tuple(rank for _, rank in pieces),
         identifier(f"{api.id}{path}", 6),

@@ -35,6 +35,6 @@ def _missing(request: Request, match: Match) -> list[str]:
     there = {
         "header": {name for name, _ in request.headers},
         "path": match.parameters.keys(),
-        "querystring": query(request.query, split_semicolons=True).keys(),
+        "query": query(request.query, split_semicolons=True).keys(),
     }
     return [name for place, name in sorted(match.route.required) if name not in there.get(place, ())]

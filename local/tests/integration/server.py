@@ -17,7 +17,7 @@ from pathlib import Path
 import docker
 import pytest
 
-_READY = "Ctrl-C ends."
+_READY = "(Press CTRL+C to quit)"
 _START_S = 60
 _END_S = 10
 

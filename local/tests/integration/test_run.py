@@ -286,7 +286,7 @@ def test_closed_terminal_in_a_request_leaves_nothing_behind(engine, project, dev
     if pid == 0:
         os.execve(arguments[0], arguments, developer)
     try:
-        address = re.search(r"127\.0\.0\.1:\d+", wait_for("Ctrl-C ends.", terminal))[0]
+        address = re.search(r"127\.0\.0\.1:\d+", wait_for("(Press CTRL+C to quit)", terminal))[0]
         asking = subprocess.Popen(["curl", "--silent", f"http://{address}/my-endpoint"], stdout=subprocess.DEVNULL)
         wait_for("begun", terminal)
 
