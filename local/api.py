@@ -24,13 +24,12 @@ class ApiGateway:
     def __init__(self, run: Run, static: Path | None = None) -> None:
         self._run, self._static = run, static
         self._said: set[str] = set()
-        self._read(run.reading.project)
-        if not self._apis:
-            raise CannotRun("template.yaml has no API event; a function without one runs by: ./run.sh invoke NAME")
+        if not run.reading.project.apis:
+            raise CannotRun("template.yaml has no API; a function without one runs by: ./run.sh invoke NAME")
 
     def describe(self, url: str) -> list[str]:
         """A line for each route, and a command that asks the first one: a GET if there is one, else a POST."""
-        known = [(route.method, route.path) for api in self._apis for route in api.routes]
+        known = [(route.method, route.path) for api in self._run.reading.project.apis for route in api.routes]
         usable = [one for one in known if one[0] != "OPTIONS"] or known
         method, path = min(usable, key=lambda one: ({"GET": 0, "ANY": 0, "POST": 1}.get(one[0], 2)))
         # A certificate for this machine is one that nobody else vouches for.
@@ -42,22 +41,17 @@ class ApiGateway:
         ]
 
     def refused(self, status: int, request: Request) -> Response:
-        return answer.refused(status, self._routes.kind, request.id, request.extended_id)
+        return answer.refused(status, self._run.reading.project.routes.kind, request.id, request.extended_id)
 
     async def answer(self, request: Request) -> Response:
         project = await self._run.project()
-        if project.apis is not self._apis:
-            self._read(project)
-        match = self._routes.find(request)
+        match = project.routes.find(request)
         if isinstance(match, Response):
-            return self._static_file(request) or self._no_route(request, match)
+            return self._static_file(request) or self._no_route(request, match, project)
         if not (route := match.route).authorizer and not route.api_key and not route.required:
             return await self._integrate(request, match, None)
         context = await self._authorize(request, match)
         return context if isinstance(context, Response) else await self._integrate(request, match, context)
-
-    def _read(self, project: Project) -> None:
-        self._routes, self._apis = routes.Routes(project.apis), project.apis
 
     async def _integrate(self, request: Request, match: routes.Match, context: dict[str, Any] | None) -> Response:
         result = await self._invoke(match.route.function, event.event(request, match, context), request, match)
@@ -92,7 +86,7 @@ class ApiGateway:
         self, name: str, content: dict[str, Any], request: Request, match: routes.Match
     ) -> Result | Response:
         wait = None if self._run.reading.debug_port else limits.WAIT[match.api.kind]  # nobody is in a hurry who debugs
-        function = (await self._run.project()).full_paths.get(name)
+        function = (await self._run.project()).by_name.get(name)
         try:
             if not function:
                 raise CannotRun(f"the template has no function {name}, which {match.route.path} is to reach")
@@ -120,9 +114,9 @@ class ApiGateway:
         kind = mimetypes.guess_type(file)[0] or "application/octet-stream"
         return Response(200, (("Content-Type", kind),), file.read_bytes())
 
-    def _no_route(self, request: Request, response: Response) -> Response:
+    def _no_route(self, request: Request, response: Response, project: Project) -> Response:
         if response.status in (403, 404):
-            known = ", ".join(f"{route.method} {route.path}" for api in self._apis for route in api.routes)
+            known = ", ".join(f"{route.method} {route.path}" for api in project.apis for route in api.routes)
             say(shown(f"no route {request.method} {request.path}; the template has {known}"))
         return response
 

@@ -38,7 +38,7 @@ async def keep_awake(run: Run) -> None:
     """Starts the debugged function before any request and after every save, so that an editor can attach."""
     seen = None
     while True:
-        functions = (await run.project()).full_paths.values()
+        functions = (await run.project()).functions.values()
         for function in (one for one in functions if one.debugged):
             if seen != (seen := sources.tree(function.code).version()):
                 try:

@@ -36,7 +36,10 @@ class Function:
 
 @dataclass(frozen=True)
 class Invoke:
-    """One invoke. `wait` is how long the caller waits, in seconds; the function may go on after that."""
+    """One invoke. `wait` is how long the caller waits, in seconds; the function may go on after that.
+
+    `tail` asks for the log in the Result, which is empty else.
+    """
 
     function: Function
     event: bytes
@@ -45,6 +48,7 @@ class Invoke:
     tenant: str | None = None
     client_context: str | None = None  # JSON
     wait: float | None = None
+    tail: bool = False
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import socket
 import subprocess
 import time
 import uuid
+from collections.abc import Callable
 from typing import BinaryIO
 
 from local import debugging
@@ -58,10 +59,11 @@ class Environment:
         self.since: float | None = None  # when it got the invoke that it runs, on the event loop's clock
         self._loop = asyncio.get_running_loop()
         self._verbose = verbose
-        self._received, self._unsent, self._unread = bytearray(), b"", False
+        self._received, self._unread = bytearray(), False
         self._memory = (0, 0)
         self._invoke: Invoke | None = None
         self._answer: asyncio.Future[Result] | None = None
+        self._ended_invoke: Callable[[float], None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._init: float | None = None  # seconds, until an invoke has told it
         self._ready: asyncio.Future[Result | None] = self._loop.create_future()
@@ -121,32 +123,24 @@ class Environment:
             raise InitFailed
         return self._ready.result()
 
-    async def invoke(self, invoke: Invoke) -> Result:
-        """Hands it the event, and takes the answer. The time limit counts from now, init or not. Raises NotRun."""
+    def invoke(self, invoke: Invoke, ended: Callable[[float], None]) -> asyncio.Future[Result]:
+        """Hands it the event. The future has the result, or NotRun; it may be cancelled, and the function goes on.
+
+        The time limit counts from now, init or not. `ended` is called, with the seconds it took, before anybody gets
+        the result.
+        """
         self.since = now = self._loop.time()
-        self._invoke, self._answer = invoke, self._loop.create_future()
-        self._log.add(f"START RequestId: {invoke.id} Version: $LATEST", self._verbose)
+        self._invoke, self._ended_invoke, self._answer = invoke, ended, self._loop.create_future()
+        if self._verbose or invoke.tail:
+            self._log.add(f"START RequestId: {invoke.id} Version: $LATEST", self._verbose)
         limit = _DAY_S if self.function.debugged else self.function.timeout
-        fields = {
-            "invoke_id": invoke.id,
-            "x_amzn_trace_id": invoke.trace or None,
-            "invoked_function_arn": self.function.arn,
-            "deadline_time_in_ms": int((time.time() + limit) * 1000),
-            "client_context": invoke.client_context,
-            "cognito_identity": None,
-            "tenant_id": invoke.tenant,
-            "content_type": "application/json",
-            "invocation_id": None,
-        }
+        deadline = int((time.time() + limit) * 1000)
+        fields = (invoke.id, invoke.trace, self.function.arn, deadline, invoke.client_context, invoke.tenant)
         if not self.function.debugged:
             self._timer = self._loop.call_at(now + min(_LOOK_S, limit), self._look)
         head = json.dumps(fields).encode()
-        self._unsent = memoryview(bootstrap.REQUEST.pack(len(head), len(invoke.event)) + head + invoke.event)
-        self._send()
-        try:
-            return await self._answer
-        finally:
-            self.since = None
+        self._send(bootstrap.REQUEST.pack(len(head), len(invoke.event)) + head + invoke.event)
+        return self._answer
 
     def end(self) -> asyncio.Task:
         """Ends the process, and everything that it has started."""
@@ -163,17 +157,19 @@ class Environment:
         self._log.close()
         self._socket.close()
 
-    def _send(self):
+    def _send(self, data):
         try:
-            self._unsent = self._unsent[self._socket.send(self._unsent) :]
+            sent = self._socket.send(data)
         except BlockingIOError:
-            pass
+            sent = 0
         except OSError:  # it is gone already, which _readable is about to see
-            self._unread, self._unsent = True, b""
-        if self._unsent:
-            self._loop.add_writer(self._socket, self._send)
-        else:
-            self._loop.remove_writer(self._socket)
+            self._unread, sent = True, len(data)
+        if sent < len(data):
+            self._loop.add_writer(self._socket, self._go_on, memoryview(data)[sent:])
+
+    def _go_on(self, data):
+        self._loop.remove_writer(self._socket)
+        self._send(data)
 
     def _readable(self):
         try:
@@ -215,9 +211,8 @@ class Environment:
         if not initialized:
             self._ready.set_exception(InitFailed())
             self._ready.exception()  # nobody may have waited for it
-        if self._unread and initialized and self._answer:
+        if self._unread and initialized and self._answer and not self._answer.done():
             self._answer.set_exception(NotRun())
-            self._answer = None
         self._fail("Runtime.ExitError", _reason(self._process.returncode))
 
     def _printed(self):
@@ -247,29 +242,33 @@ class Environment:
     def _fail(self, kind, text, line=None, status=None):
         """The answer is an error of the platform's, and the environment ends."""
         self.end()
-        if not self._answer:
+        if self.since is None:
             return
         if kind != "Function.ResponseSizeTooLarge":
             text = f"RequestId: {self._invoke.id} Error: {text}"
-        self._log.read()
-        self._log.add(line or f"{text}\n{kind}")
+        if not self._answer.done():
+            self._log.read()
+            self._log.add(line or f"{text}\n{kind}")
         payload = json.dumps({"errorType": kind, "errorMessage": text}).encode()
         self._finish(payload, "Unhandled", status or f"Status: error\tError Type: {kind}")
 
     def _finish(self, payload, error=None, status=""):
-        answer, self._answer = self._answer, None
+        if self.since is None:
+            return
+        duration, self.since = self._loop.time() - self.since, None
         if self._timer:
             self._timer.cancel()
-        if not answer or answer.done():
-            return
-        invoke, size = self._invoke, self.function.memory
-        duration = self._loop.time() - self.since
         init, self._init = self._init, None
-        used = -(-self._memory[0] // 1024)
+        invoke, log, size, used = self._invoke, b"", self.function.memory, -(-self._memory[0] // 1024)
         self._log.read()
-        self._log.add(f"END RequestId: {invoke.id}", self._verbose)
-        self._log.add(report(invoke.id, duration, size, used, init, status), self._verbose)
-        answer.set_result(Result(payload, error, self._log.take(), duration, init, used, used > _TIGHT * size))
+        self._log.end_line()
+        if self._verbose or invoke.tail:
+            self._log.add(f"END RequestId: {invoke.id}", self._verbose)
+            self._log.add(report(invoke.id, duration, size, used, init, status), self._verbose)
+            log = self._log.take()
+        self._ended_invoke(duration)
+        if not self._answer.done():
+            self._answer.set_result(Result(payload, error, log, duration, init, used, used > _TIGHT * size))
 
 
 def variables(function: Function, interpreter: str, path: tuple[str, ...], stream: str, trace: str) -> dict[str, str]:
@@ -291,7 +290,13 @@ def variables(function: Function, interpreter: str, path: tuple[str, ...], strea
         "HOME": "/nonexistent",
         "LANG": "en_US.UTF-8",
         "LD_LIBRARY_PATH": ":".join(f"{place}/lib" for place in places),
-        "PATH": ":".join([os.path.dirname(interpreter), os.environ.get("PATH", os.defpath), *(f"{place}/bin" for place in places[1:])]),
+        "PATH": ":".join(
+            [
+                os.path.dirname(interpreter),
+                os.environ.get("PATH", os.defpath),
+                *(f"{place}/bin" for place in places[1:]),
+            ]
+        ),
         "PYTHONDONTWRITEBYTECODE": "1",
         "TZ": ":UTC",
         **own,

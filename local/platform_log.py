@@ -57,8 +57,6 @@ class Log:
 
     def take(self) -> bytes:
         """The last of what has been printed since this was last asked."""
-        self.read()
-        self.end_line()
         kept, self._kept = bytes(self._kept), bytearray()
         return kept
 

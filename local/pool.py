@@ -68,10 +68,25 @@ class Pool:
         return lines
 
     async def invoke(self, invoke: Invoke) -> Result:
+        if invoke.function.container_only:
+            raise CannotRun(invoke.function.container_only)
         if len(invoke.event) > PAYLOAD_LIMIT:
             raise TooLarge("the event has more than 6 MB, the most that Lambda takes in one invoke")
-        running = self._task(self._run(invoke))  # it goes on when its caller does not
-        await asyncio.wait({running}, timeout=None if invoke.function.debugged else invoke.wait)
+        fleet = self._fleet(invoke.function, invoke.tenant)
+        wait = None if invoke.function.debugged else invoke.wait
+        # The quick way, if nothing has changed and an environment is idle: no task, nothing to wait for but the answer.
+        if (code := self._known(invoke.function)) and (environment := fleet.take(code)):
+            answer = self._use(fleet, environment, invoke)
+            late = wait and asyncio.get_running_loop().call_later(wait, _too_late, answer)
+            try:
+                return await answer
+            except NotRun:
+                pass
+            finally:
+                if late:
+                    late.cancel()
+        running = self._task(self._run(fleet, invoke))  # it goes on when its caller does not
+        await asyncio.wait({running}, timeout=wait)
         if not running.done():
             raise StillRunning
         return running.result()
@@ -97,8 +112,7 @@ class Pool:
         for descriptor in (self._line, self._held):
             os.close(descriptor)
 
-    async def _run(self, invoke):
-        fleet = self._fleet(invoke.function, invoke.tenant)
+    async def _run(self, fleet, invoke):
         while True:
             code = await self._current(fleet.function)
             try:
@@ -115,15 +129,14 @@ class Pool:
             except _Ended as ended:
                 return ended.result
 
-    async def _use(self, fleet, environment, invoke):
-        fleet.busy.add(environment)
-        try:
-            result = await environment.invoke(invoke)
-            fleet.durations.append(result.duration)
-            return result
-        finally:
+    def _use(self, fleet, environment, invoke):
+        def ended(duration):
             fleet.busy.discard(environment)
+            fleet.durations.append(duration)
             self._offer(fleet, environment)
+
+        fleet.busy.add(environment)
+        return environment.invoke(invoke, ended)
 
     def _offer(self, fleet, environment):
         """Gives it to the request that has waited longest, or keeps it warm."""
@@ -219,22 +232,41 @@ class Pool:
         fleet.function = function
         return fleet
 
-    async def _current(self, function):
-        """The code of the function as it is now; without leaving the event loop when nothing has changed."""
+    def _known(self, function):
+        """The code of the function, if it is certain that nothing has changed; costs microseconds. Raises CannotRun."""
         key = (function.runtime, function.code, function.layers, function.unbuilt, function.debugged)
         code = self._code.get(key)
         if not code:
             code = self._code[key] = _Code(function)
-        try:
-            return code.known() or await code.current()
-        except runtime.InstallError as error:
-            raise CannotRun(f"{function.name} cannot run: {error}") from None
+        with _told(function):
+            return code.known()
+
+    async def _current(self, function):
+        """The code of the function as it is now. Raises CannotRun."""
+        if known := self._known(function):
+            return known
+        key = (function.runtime, function.code, function.layers, function.unbuilt, function.debugged)
+        with _told(function):
+            return await self._code[key].current()
 
     def _task(self, coroutine):
         task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+
+def _too_late(answer):
+    if not answer.done():
+        answer.set_exception(StillRunning())
+
+
+@contextlib.contextmanager
+def _told(function):
+    try:
+        yield
+    except runtime.InstallError as error:
+        raise CannotRun(f"{function.name} cannot run: {error}") from None
 
 
 class _Ended(Exception):

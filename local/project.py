@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 from local.engine import Function
 from local.gateway.model import Api
+from local.gateway.routes import Routes
 
 
 @dataclass(frozen=True)
 class Project:
-    """The template's functions, by every name that they go by, and its APIs. `full_paths` has each function once."""
+    """The template's functions, each once by its full path and also by every name that it goes by, and its APIs."""
 
     functions: Mapping[str, Function]
-    full_paths: Mapping[str, Function]
+    by_name: Mapping[str, Function]
     apis: tuple[Api, ...]
+    routes: Routes

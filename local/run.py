@@ -37,21 +37,28 @@ class Run:
         self.reading = reading
         self.engine = engine(self)
         self._lock = asyncio.Lock()
+        self._saves = self._read = 0
 
     async def project(self) -> Project:
         """The project with every save that came before this call."""
-        if self.reading.outdated() or self._lock.locked():
+        self._saves += self.reading.outdated()
+        if self._read < self._saves:
             async with self._lock:
-                await asyncio.to_thread(self._read_again)
+                while self._read < (saves := self._saves):
+                    await asyncio.to_thread(self._read_again)
+                    self._read = saves
         return self.reading.project
 
     def _read_again(self) -> None:
+        before = self.reading
         try:
-            self.reading = self.reading.again()
+            self.reading = before.again()
         except Exception as error:  # whatever a half-written template makes SAM CLI raise
             say(f"not reloaded, still serving the last valid template: {error}")
         else:
             say("template and environment variables reloaded")
+        # A save while it was read may have been too late for it, and too early for the new reading to notice.
+        self._saves += before.outdated()
 
     def serve(self, application: Application, server: Server, lines: Iterable[str]) -> None:
         """Serves until Ctrl-C, SIGTERM or a closed terminal; `lines` are said first, and then the server's URL."""

@@ -47,7 +47,7 @@ class Sources:
     def known(self):
         """What `current` has found, if it is sure to hold still; costs microseconds and never waits, unlike that."""
         found = self._found
-        if found and self._trees and all(tree.quiet() for tree in self._trees):
+        if found and all(tree.quiet(version) for tree, version in zip(self._trees, found[0][1], strict=True)):
             if isinstance(found[1], runtime.InstallError):
                 raise found[1]
             return found

@@ -53,9 +53,14 @@ class Tree:
                 self._drain()
             return self._version
 
-    def quiet(self):
-        """Whether nothing at all has happened since `version` was asked; costs microseconds and never waits."""
-        return self._queue is not None and not self._poll.poll(0)
+    def quiet(self, version: int) -> bool:
+        """Whether nothing has happened since this was its version; costs microseconds and never waits.
+
+        Who looks at this moment has taken the events out of the queue, and not yet said what they mean.
+        """
+        if self._queue is None or self._poll.poll(0):
+            return False
+        return not self._lock.locked() and self._version == version
 
     def _look(self):
         if self._queue is not None:

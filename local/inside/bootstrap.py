@@ -5,10 +5,12 @@ from 4.2.2, which local/requirements.txt pins) imports the handler, builds event
 errors; only its way to the Lambda Runtime API is another one, so that its compiled part, which there is for Linux
 alone, is not needed. Everything that is taken from its insides stands here.
 
-What comes is `REQUEST`, the fields of an InvocationRequest in JSON, and the event. What goes is `REPLY`, and JSON.
+What comes is `REQUEST`, a JSON list (request id, trace id, ARN, deadline in milliseconds since the epoch, client
+context, tenant) and the event. What goes is `REPLY`, and JSON.
 """
 
 import os
+import resource
 import signal
 import struct
 import sys
@@ -67,7 +69,19 @@ def _runtime(connection):
                 self._reply(READY)
             fields, event = REQUEST.unpack(_read(connection, REQUEST.size))
             data = _read(connection, fields + event)
-            return InvocationRequest(event_body=data[fields:], **json.loads(data[:fields]))
+            id, trace, arn, deadline, client_context, tenant = json.loads(data[:fields])
+            return InvocationRequest(
+                invoke_id=id,
+                x_amzn_trace_id=trace or None,
+                invoked_function_arn=arn,
+                deadline_time_in_ms=deadline,
+                client_context=client_context,
+                cognito_identity=None,
+                tenant_id=tenant,
+                content_type="application/json",
+                event_body=data[fields:],
+                invocation_id=None,
+            )
 
         def post_invocation_result(self, invoke_id, result_data, *_, **__):
             self._reply(RESULT, result_data)
@@ -80,9 +94,11 @@ def _runtime(connection):
 
         def _reply(self, kind, data=b""):
             data = data if isinstance(data, bytes) else data.encode()
-            data = memoryview(REPLY.pack(kind, *self.used(), len(data)) + data)
-            while data:
-                data = data[os.write(connection, data) :]
+            data = REPLY.pack(kind, *self.used(), len(data)) + data
+            if (written := os.write(connection, data)) < len(data):
+                rest = memoryview(data)[written:]
+                while rest:
+                    rest = rest[os.write(connection, rest) :]
 
     return bootstrap.run, Client(None)
 
@@ -109,8 +125,6 @@ class _Memory:
             self._unit = 1024 if sys.platform == "darwin" else 1
 
     def used(self):
-        import resource
-
         # It may be the server's own, since the kernel hands it on to a program that is started.
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         if self._status is None:

@@ -25,7 +25,7 @@ from samcli.commands.local.lib import local_api_service, local_lambda_service
 from samcli.lib.utils import version_checker
 
 from local.api import ApiGateway
-from local.gateway.routes import Ambiguous
+from local.engine import CannotRun
 from local.invoke_api import InvokeApi
 from local.pool import Pool
 from local.run import Run
@@ -56,6 +56,12 @@ class _Service:
     """What SAM CLI's two services have in common: they serve until they are ended."""
 
     def __init__(self, context: Context, host: str, port: int, tls: tuple[str, str] | None = None) -> None:
+        functions = context.project.functions.values()
+        self._lines = [f"{one.name} {one.container_only}" for one in functions if one.container_only]
+        if context.once.containers:
+            self._lines = []
+        elif len(self._lines) == len(functions):
+            raise UserException("\n".join(self._lines))
         self._run = Run(context, engine_of(context))
         self._address = (host, port, tls)
 
@@ -63,8 +69,8 @@ class _Service:
         server = Server()
         try:
             server.listen(*self._address)
-            self._run.serve(application, server, [*self._run.engine.describe(), *lines(server.url)])
-        except (CannotListen, Ambiguous) as error:
+            self._run.serve(application, server, [*self._run.engine.describe(), *self._lines, *lines(server.url)])
+        except (CannotListen, CannotRun) as error:
             raise UserException(str(error)) from None
         sys.exit()  # past SAM CLI's advice on what to do next
 
@@ -85,7 +91,10 @@ class _ApiService(_Service):
         if disable_authorizer:
             self._run.reading = lambda_invoke_context.unauthorized()
         static = Path(lambda_invoke_context.get_cwd(), static_dir or "public")
-        self._gateway = ApiGateway(self._run, static if static.is_dir() else None)
+        try:
+            self._gateway = ApiGateway(self._run, static if static.is_dir() else None)
+        except CannotRun as error:
+            raise UserException(str(error)) from None
 
     def start(self) -> None:
         self._serve(self._gateway, self._gateway.describe)
@@ -105,6 +114,6 @@ def engine_of(context: Context) -> Callable[[Run], Any]:
     """What makes the engine of a run."""
     if context.once.containers:
         return Containers
-    functions = context.project.full_paths.values()
+    functions = context.project.functions.values()
     runtimes = [function.runtime for function in functions if not function.container_only]
     return lambda _: Pool(context.stderr.stream.buffer, runtimes)

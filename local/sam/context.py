@@ -23,6 +23,7 @@ from samcli.local.layers.layer_downloader import LayerDownloader
 
 from local import debugging, variables
 from local.engine import CannotRun, Function, Invoke, TooLarge
+from local.gateway.routes import Ambiguous, Routes
 from local.pool import Pool
 from local.project import Project
 from local.sam import template
@@ -32,6 +33,15 @@ from local.watch import Tree
 
 _DOCUMENTS = r".*\.(ya?ml|json)"
 _ACCOUNT = "123456789012"
+
+# Options that only a container can honour, and without which the function would answer something else.
+_CONTAINERS_ONLY = {
+    "add_host": "--add-host",
+    "container_dns": "--container-dns",
+    "docker_network": "--docker-network",
+    "invoke_images": "--invoke-image",
+}
+
 _ARCHIVES = (".zip", ".jar")
 
 
@@ -55,6 +65,9 @@ class Context(InvokeContext):
         self.once, self._given = once, options
         options = {**options, "skip_pull_image": True}  # asks the registry for an image that is missing, and no other
         if not once.containers:
+            for name, option in _CONTAINERS_ONLY.items():
+                if options.get(name):
+                    raise UserException(f"{option} needs a container engine: start Docker or Finch, without --no-docker")
             # Environments are warm in any case, and there is nothing to load before the first request.
             options["warm_container_initialization_mode"] = None
         elif options.get("debug_ports"):
@@ -76,11 +89,12 @@ class Context(InvokeContext):
                 raise UserException(str(error)) from None
         self.debugged = self._find_debugged(functions) if self._debug_ports else None
         made = {function.full_path: self.function(function) for function in functions}
-        self.project = Project(
-            functions={name: made[function.full_path] for function in functions for name in _names(function)},
-            full_paths=made,
-            apis=template.apis(self._stacks, self.get_cwd(), self.once.authorize, self.region, self.account),
-        )
+        apis = template.apis(self._stacks, self.get_cwd(), self.once.authorize, self.region, self.account)
+        by_name = {name: made[function.full_path] for function in functions for name in _names(function)}
+        try:
+            self.project = Project(made, {**by_name, **made}, apis, Routes(apis))
+        except Ambiguous as error:
+            raise UserException(str(error)) from None
         files = {*template.documents(self._stacks), os.path.abspath(self._env_vars_file or self._template_file)}
         self._documents = [Tree(directory, False, _DOCUMENTS) for directory in {os.path.dirname(file) for file in files}]
         self._seen = self._versions()

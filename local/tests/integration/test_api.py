@@ -401,7 +401,7 @@ def test_malformed_answer_is_502_and_the_terminal_says_what_is_wrong(server, tem
         got = server.ask("/returns", "POST", json.dumps(answer))
 
         assert (answer, got.status, got.body) == (answer, 502, {"message": "Internal server error"})
-        assert server.says(f"502, malformed answer of the function: {told}\n")
+        assert server.says(f"502, malformed answer: {told}\n")
 
 
 WELL_FORMED = [
@@ -439,7 +439,7 @@ def test_missing_status_code_is_200_and_the_terminal_says_so(server, template):
     got = server.ask("/returns", "POST", json.dumps({"body": "no statusCode"}))
 
     assert (got.status, got.content) == (200, b"no statusCode")
-    assert server.says("the function returned no statusCode; API Gateway takes that for 200\n")
+    assert server.says("the answer has no statusCode; API Gateway takes that for 200\n")
 
 
 NODE = """

@@ -138,9 +138,9 @@ def test_timeout_of_template_answers_502_and_tells_it_as_lambda_does(server):
 
 def test_answer_after_29_seconds_is_504_and_the_function_goes_on(serve, project):
     """With one second instead, in the project's own copy of the limit."""
-    limits = project / "local" / "gateway.py"
-    assert "WAIT_REST, WAIT_HTTP = 29, 30" in limits.read_text()
-    limits.write_text(limits.read_text().replace("WAIT_REST, WAIT_HTTP = 29, 30", "WAIT_REST, WAIT_HTTP = 1, 2"))
+    limits = project / "local" / "gateway" / "limits.py"
+    assert '"rest": 29.0' in limits.read_text()
+    limits.write_text(limits.read_text().replace('"rest": 29.0', '"rest": 1.0'))
     server = serve()
     server.save("src/lambda.py", answering("time.sleep(1.5) or print('went on')", "import time"))
 
@@ -189,7 +189,7 @@ def test_context_is_filled_in(server):
         "256",
         "MyFunction",
         "$LATEST",
-        "arn:aws:lambda:us-east-1:012345678912:function:MyFunction",
+        "arn:aws:lambda:us-east-1:123456789012:function:MyFunction",
         "MyFunctionLogs",
     ]
     assert 9000 < remaining <= 10000
@@ -206,7 +206,8 @@ OF_LAMBDA = {
     "MESSAGE": "Hello from Lambda",
     "_HANDLER": "lambda.handler",
 }
-OF_THE_SYSTEM = {"HOME", "LANG", "LC_CTYPE", "PATH", "PWD", "PYTHONDONTWRITEBYTECODE", "TZ"}
+OF_THE_SYSTEM = {"HOME", "LANG", "LC_CTYPE", "LD_LIBRARY_PATH", "PATH", "PWD", "PYTHONDONTWRITEBYTECODE", "PYTHONPATH", "TZ"}
+OF_THE_SYSTEM |= {"LAMBDA_RUNTIME_DIR", "_X_AMZN_TRACE_ID"}
 
 
 def test_environment_is_lambdas_and_nothing_of_the_shell(server, developer):

@@ -140,10 +140,10 @@ def test_client_that_asks_first_is_told_to_go_on(server):
 
 @pytest.mark.parametrize("path", ["//double/slash", "/items//x", "/%2F/a"])
 def test_path_reaches_the_function_as_it_was_sent(server, path):
-    server.save("src/lambda.py", answering("event['path']"))
+    server.save("src/lambda.py", answering("event['requestContext']['path']"))
     server.replace("template.yaml", "Path: /my-endpoint", "Path: /{proxy+}")
 
-    assert server.get(path) == (200, path)
+    assert server.get(path) == (200, f"/Prod{path}")
 
 
 def test_host_option_opens_the_server_for_other_names(serve):

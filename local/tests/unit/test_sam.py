@@ -73,7 +73,7 @@ CALLED = {
     "samcli.local.docker.lambda_container": {"LambdaContainer._get_default_entry_point": ""},
     "samcli.local.docker.container_client_factory": {"ContainerClientFactory.create_client": ""},
     "samcli.local.docker.lambda_image": {
-        "LambdaImage": "layer_downloader skip_pull_image force_image_build invoke_images",
+        "LambdaImage": "layer_downloader skip_pull_image force_image_build docker_client invoke_images",
     },
     "samcli.local.docker.manager": {
         "ContainerManager": "docker_network_id skip_pull_image do_shutdown_event",
@@ -89,7 +89,7 @@ CALLED = {
         "WarmLambdaRuntime._configure_interrupt": "self function_full_path timeout container is_debugging",
     },
     "samcli.local.lambdafn.zip": {"unzip": "zip_file_path output_dir permission mount_symlinks"},
-    "samcli.local.layers.layer_downloader": {"LayerDownloader": "layer_cache cwd stacks mount_symlinks"},
+    "samcli.local.layers.layer_downloader": {"LayerDownloader": "layer_cache cwd stacks lambda_client mount_symlinks"},
 }
 
 # What __init__ puts into an object.
@@ -108,7 +108,8 @@ KEPT = {
     "debug_options id",
     "samcli.local.lambdafn.config:FunctionConfig": "code_abs_path env_vars layers memory runtime timeout",
     "samcli.local.lambdafn.env_vars:EnvironmentVariables": "logging_config shell_env_values",
-    "samcli.local.lambdafn.runtime:WarmLambdaRuntime": "_container_lock _containers _container_manager "
+    "samcli.local.lambdafn.runtime:LambdaRuntime": "_container_manager",
+    "samcli.local.lambdafn.runtime:WarmLambdaRuntime": "_container_lock _containers "
     "_function_configs",
 }
 
