@@ -10,7 +10,7 @@ _VARIABLE = ("Environment", "Variables")
 
 
 def told(guesses: Iterable[Guess], given: Callable[[str, str], bool]) -> list[str]:
-    """`given` says whether env.json has a value for a variable of a function (the logical id, or "Globals Function")."""
+    """`given` says whether env.json has a value for a variable, by the function's full path or "Globals Function"."""
     reasons: dict[tuple[str, str], list[Guess]] = {}
     for guess in guesses:
         if guess.path[:2] != _VARIABLE or not given(guess.resource, guess.path[2]):
@@ -35,5 +35,5 @@ def _remedy(parameter: str, places: list[Guess]) -> str:
     variable = next((guess for guess in places if guess.path[:2] == _VARIABLE), None)
     if not variable:
         return ""
-    function = "Parameters" if variable.resource.startswith("Globals") else variable.resource
+    function = "Parameters" if "Globals " in variable.resource else variable.resource
     return f'. Give it a value in env.json: {{"{function}": {{"{variable.path[2]}": "VALUE"}}}}'

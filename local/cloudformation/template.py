@@ -141,6 +141,10 @@ class Template:
         found = {name: self.value(value, _Place()) for name, value in given.items()}
         return {name: value for name, value in found.items() if value is not NO_VALUE}
 
+    def linked(self, logical_id: str, key: str, node: Any) -> Any:
+        """The value that a property would have with this content, where resources go by their logical ids."""
+        return self._told(logical_id, (key,), node, linked=True)
+
     def value(self, node: Any, place: _Place | None = None) -> Any:
         """What a node of the template resolves to; NO_VALUE for AWS::NoValue."""
         place = place or _Place()
