@@ -212,13 +212,19 @@ class _One:
         wanted, given = ("Api", "RestApiId") if self._kind == "rest" else ("HttpApi", "ApiId")
         implicit = "ServerlessRestApi" if self._kind == "rest" else "ServerlessHttpApi"
         for function, resource in self._reader._resources.items():
-            if resource.get("Type") != "AWS::Serverless::Function":
+            if resource.get("Type") not in ("AWS::Serverless::Function", "AWS::Serverless::StateMachine"):
                 continue
             for name, event in table(resource.get("Properties"), "Events").items():
                 properties = table(event, "Properties")
                 owner = properties.get(given, implicit)
                 owner = owner.get("Ref") if isinstance(owner, dict) else owner
                 if event.get("Type") != wanted or owner != self._name:
+                    continue
+                if self._kind == "rest" and not {"Path", "Method"} <= properties.keys():
+                    self._say(f"{function}, event {name}, is left out: it needs Path and Method")
+                    continue
+                if resource["Type"] == "AWS::Serverless::StateMachine":
+                    self._say(f"{function}, event {name}, is left out: state machines do not run here")
                     continue
                 method = text(properties.get("Method", "ANY")).upper()
                 path = self._path_of(properties.get("Path", "$default"), function)

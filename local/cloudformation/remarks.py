@@ -26,7 +26,7 @@ def _place(guess: Guess) -> str:
     if guess.resource == "Conditions":
         return f"the condition {guess.path[0]}"
     name = guess.path[2] if guess.path[:2] == _VARIABLE else ".".join(guess.path)
-    return f"{name} of {guess.resource}"
+    return f"{name} of {'every function' if 'Globals Function' in guess.resource else guess.resource}"
 
 
 def _remedy(parameter: str, places: list[Guess]) -> str:

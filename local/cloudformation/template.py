@@ -20,8 +20,8 @@ from local.cloudformation import attributes
 _VARIABLE = re.compile(r"\$\{(!?)\s*([^}]*?)\s*\}")
 _DYNAMIC = re.compile(r"\{\{resolve:[^}]*\}\}")
 _LISTS = ("CommaDelimitedList", "List<", "AWS::SSM::Parameter::Value<List<", "AWS::SSM::Parameter::Value<CommaD")
-_FUNCTIONS = ("AWS::Serverless::Function", "AWS::Lambda::Function")
-_LAYERS = ("AWS::Serverless::LayerVersion", "AWS::Lambda::LayerVersion")
+FUNCTIONS = ("AWS::Serverless::Function", "AWS::Lambda::Function")
+LAYERS = ("AWS::Serverless::LayerVersion", "AWS::Lambda::LayerVersion")
 _APIS = ("AWS::Serverless::Api", "AWS::Serverless::HttpApi", "AWS::ApiGateway::", "AWS::ApiGatewayV2::")
 _STACKS = ("AWS::Serverless::Application", "AWS::CloudFormation::Stack")
 # What local running uses: a guess for anything else is nobody's concern.
@@ -31,6 +31,7 @@ _USED = frozenset(
     "PackageType PathPart RouteKey Runtime StageName StageVariables TemplateURL Timeout Variables".split()
 )
 # Where a reference to a resource is for whoever reads the template, who knows it by its logical id.
+_ROUTE = ("Path", "Method")
 _FUNCTION_LINKS = ("Events", "Layers", "Role")
 _API_TEXTS = ("Variables", "StageVariables", "Cors", "CorsConfiguration", "StageName", "Name", "Description")
 
@@ -88,6 +89,7 @@ class Template:
         self._include, self._nested = include, nested
         self._conditions: dict[str, bool] = {}
         self._under_way: list[str] = []
+        self._attributes: dict[tuple[str, str, bool], tuple[Any, list[tuple[str, str]]]] = {}
         self.guesses: list[Guess] = []
         self._handlers: dict[str, Callable[[Any, _Place], Any]] = {
             "Ref": self._ref,
@@ -140,6 +142,11 @@ class Template:
         given = self._plain(properties.get("Parameters"))
         found = {name: self.value(value, _Place()) for name, value in given.items()}
         return {name: value for name, value in found.items() if value is not NO_VALUE}
+
+    def variables_of(self, logical_id: str) -> dict[str, Any]:
+        """The environment variables that a function declares, whether it is created or not."""
+        environment = self._plain(self._resources[logical_id].get("Properties")).get("Environment")
+        return self._plain(self._plain(environment).get("Variables"))
 
     def linked(self, logical_id: str, key: str, node: Any) -> Any:
         """The value that a property would have with this content, where resources go by their logical ids."""
@@ -232,7 +239,7 @@ class Template:
 
     def _section(self, name: str, kind: str, properties: Any) -> dict[str, Any]:
         """The properties of a resource, or what Globals has of its kind."""
-        function, api = kind in _FUNCTIONS, kind.startswith(_APIS)
+        function, api = kind in FUNCTIONS, kind.startswith(_APIS)
         made: dict[str, Any] = {}
         for key, node in self._plain(properties).items():
             if function and key == "Environment":
@@ -244,7 +251,7 @@ class Template:
                 found = {one: value for one, value in found.items() if value is not NO_VALUE}
             else:
                 linked = key in _FUNCTION_LINKS if function else api and key not in _API_TEXTS
-                used = key in _USED and (function or api or kind in _LAYERS + _STACKS)
+                used = key in _USED and (function or api or kind in LAYERS + _STACKS)
                 found = self._told(name, (key,), node, linked) if used else self.value(node, _Place(linked))
             if found is not NO_VALUE:
                 made[key] = found
@@ -276,10 +283,12 @@ class Template:
             event = self._plain(node)
             if not event or not self._holds(event):
                 continue
-            place = _Place(linked=True)
-            made[key] = self.value({part: value for part, value in event.items() if part != "Condition"}, place)
+            made[key] = self.value(
+                {part: one for part, one in event.items() if part != "Condition"}, _Place(linked=True)
+            )
             if event.get("Type") in ("Api", "HttpApi"):
-                self.guesses += [Guess(name, ("Events", key), *note) for note in place.notes]
+                used = {part: one for part, one in self._plain(event.get("Properties")).items() if part in _ROUTE}
+                self._told(name, ("Events", key), used)
         return made
 
     def _decide(self, node: Any, place: _Place) -> bool:
@@ -334,6 +343,16 @@ class Template:
 
     def _attribute(self, name: str, attribute: str, place: _Place) -> Any:
         """The value of Ref ("") or Fn::GetAtt."""
+        key = (name, attribute, place.linked)
+        if key not in self._attributes:
+            alone = _Place(place.linked)
+            self._attributes[key] = self._returned(name, attribute, alone), alone.notes
+        found, notes = self._attributes[key]
+        for note in notes:
+            place.note(*note)
+        return found
+
+    def _returned(self, name: str, attribute: str, place: _Place) -> Any:
         if name not in self._resources and "." in name and not attribute:
             name, _, attribute = name.partition(".")  # SAM's own: !Ref MyFunction.Alias
         resource = self._resources.get(name) or self._made_by_sam(name)
@@ -361,12 +380,12 @@ class Template:
 
     def _link(self, name: str, kind: str, attribute: str, properties: Mapping[str, Any], place: _Place) -> Any:
         """What whoever reads the template knows the resource by, or None where that is its value on AWS."""
-        if kind in _LAYERS:
+        if kind in LAYERS:
             return {"Ref": name}
         if kind in ("AWS::Lambda::Alias", "AWS::Lambda::Version"):
             target = text(self.value(properties.get("FunctionName"), place))
             return target if ":function:" in target else self._function_arn(target)
-        if kind in _FUNCTIONS and attribute in ("Arn", "Alias", "Version"):
+        if kind in FUNCTIONS and attribute in ("Arn", "Alias", "Version"):
             return self._function_arn(name)
         if attribute == "RootResourceId":
             return "/"
@@ -417,6 +436,8 @@ class Template:
             if child is None:
                 raise LookupError(name)
             found, notes = child.output(name, place.linked)
+            if isinstance(found, dict):  # a layer of another stack goes by its ARN
+                found, notes = child.output(name)
         except LookupError:
             place.note(f"{stack} has no output {name} here")
             return f"{stack}.{name}"

@@ -83,12 +83,19 @@ class Context(InvokeContext):
         functions = list(self._function_provider.get_all())
         if self._env_vars_value:
             known = [(stacks.names(function), _declared(function)) for function in functions]
+            known += self._read.absent(functions)
             try:
                 variables.check(os.path.relpath(str(self._env_vars_file)), self._env_vars_value, known)
             except variables.Unfit as error:
                 raise UserException(str(error)) from None
         self.debugged = self._find_debugged(functions) if self._debug_ports else None
-        made = {function.full_path: self.function(function) for function in functions}
+        made = {}
+        for function in functions:
+            try:
+                made[function.full_path] = self.function(function)
+            except UserException as error:
+                self._read.remarks.append(f"{function.full_path} is left out: {error}")
+        functions = [function for function in functions if function.full_path in made]
         apis = self._read.apis(functions, self.region, self.account, self.once.authorize)
         self.remarks = self._read.told(functions, self._env_vars_value or {})
         by_name = {name: made[function.full_path] for function in functions for name in stacks.names(function)}

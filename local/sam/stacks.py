@@ -9,7 +9,7 @@ import copy
 import os
 import posixpath
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,13 +21,19 @@ from samcli.lib.providers.provider import Stack
 from samcli.lib.providers.sam_function_provider import SamFunctionProvider
 from samcli.lib.providers.sam_stack_provider import SamLocalStackProvider
 from samcli.lib.samlib.resource_metadata_normalizer import ResourceMetadataNormalizer
+from samtranslator.plugins.globals.globals_plugin import GlobalsPlugin
+from samtranslator.public.exceptions import InvalidDocumentException
 
 from local.cloudformation import apis, remarks
-from local.cloudformation.template import Guess, Template
+from local.cloudformation.template import FUNCTIONS, LAYERS, Guess, Template
 from local.gateway.model import Api
+from local.identifier import identifier
 
-_FUNCTIONS = ("AWS::Serverless::Function", "AWS::Lambda::Function")
 _NESTED = {"AWS::Serverless::Application": "Location", "AWS::CloudFormation::Stack": "TemplateURL"}
+_IMPLICIT = {
+    "ServerlessRestApi": {"Type": "AWS::Serverless::Api", "Properties": {"StageName": "Prod"}},
+    "ServerlessHttpApi": {"Type": "AWS::Serverless::HttpApi", "Properties": {}},
+}
 _DOCUMENTS = {
     "AWS::Serverless::Api": ("DefinitionUri", "DefinitionBody"),
     "AWS::Serverless::HttpApi": ("DefinitionUri", "DefinitionBody"),
@@ -40,13 +46,15 @@ _DOCUMENTS = {
 class Stacks:
     """What a template holds: its stacks, the outermost first, and what had to be guessed or left out.
 
-    `files` are the templates and documents that were read.
+    `files` are the templates and documents that were read; `declared` are all functions, left out or not.
     """
 
     stacks: list[Stack] = field(default_factory=list)
     guesses: list[Guess] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     files: set[str] = field(default_factory=set)
+    layers: dict[str, dict[str, Any]] = field(default_factory=dict)  # by ARN
+    declared: list[tuple[list[str], dict[str, Any]]] = field(default_factory=list)  # functions' names and variables
 
     def apis(self, functions: Sequence[SamFunction], region: str, account: str, authorize: bool) -> tuple[Api, ...]:
         """The APIs of all stacks; without authorizers, keys and required parameters unless `authorize`."""
@@ -61,6 +69,11 @@ class Stacks:
             found += read.apis
             self.remarks += read.remarks
         return tuple(found)
+
+    def absent(self, functions: Sequence[SamFunction]) -> list[tuple[list[str], dict[str, Any]]]:
+        """Names and variables of the functions that the template declares beside these."""
+        known = {function.full_path for function in functions}
+        return [one for one in self.declared if one[0][-1] not in known]
 
     def told(self, functions: Sequence[SamFunction], variables: Mapping[str, Any]) -> tuple[str, ...]:
         """Everything that is to be said of the template; `variables` are those of env.json."""
@@ -93,9 +106,9 @@ def read(file: str, parameters: Mapping[str, Any], pseudo: Mapping[str, str], ex
     """Reads a template and those nested in it; with `extensions`, AWS::LanguageExtensions in Transform counts."""
     found = Stacks()
     _Source(found, file, parameters, pseudo, extensions).collect()
+    _share_layers(found)
     for stack in found.stacks:
-        _leave_out_invalid(stack, found)
-    for stack in found.stacks:
+        _merge_globals(stack)
         _leave_out_unusable(stack, found)
     return found
 
@@ -119,6 +132,8 @@ class _Source:
         self._parameters = {**pseudo, **parameters}
         self._children: dict[str, _Source | None] = {}
         document = get_template_data(file)
+        if not isinstance(document, dict) or not isinstance(document.get("Resources"), dict):
+            raise InvalidSamDocumentException(f"{file} is not a template: it has no Resources")
         found.files.add(os.path.abspath(file))
         expanded = expand_language_extensions(document, parameter_values=self._parameters, enabled=extensions)
         self._document: dict[str, Any] = expanded.expanded_template
@@ -130,12 +145,18 @@ class _Source:
         resolved = self.template.resolved()
         ResourceMetadataNormalizer.normalize(resolved)
         resources = resolved["Resources"]
+        for name, resource in self._document["Resources"].items():
+            if isinstance(resource, dict) and resource.get("Type") in FUNCTIONS:
+                variables = self.template.variables_of(name)
+                self._found.declared.append(([name, posixpath.join(self._parent, self._name, name)], variables))
         for name, resource in list(resources.items()):
             if resource.get("Type") in _NESTED:
                 self._nested(name)
                 del resources[name]  # SAM CLI would look for it in the Serverless Application Repository
             elif resource.get("Type") in _DOCUMENTS:
                 self._read_document(name, resource)
+            elif resource.get("Type") in LAYERS:
+                self._found.layers.setdefault(self.template.value({"Ref": name}), self._anywhere(resource))
             elif resource.get("Type") == "AWS::Serverless::Function":
                 self._leave_out_strays(name, resource, resources)
         path = posixpath.join(self._parent, self._name)
@@ -168,11 +189,21 @@ class _Source:
             return _Source(
                 self._found, file, parameters, self._pseudo, self._extensions, parent, name, {"SamResourceId": name}
             )
-        except (TemplateNotFoundException, TemplateFailedParsingException) as error:
+        except (TemplateNotFoundException, TemplateFailedParsingException, InvalidSamDocumentException) as error:
             return self._leave_out(logical_id, str(error))
 
     def _leave_out(self, logical_id: str, reason: str) -> None:
         self._found.remarks.append(f"{posixpath.join(self._parent, self._name, logical_id)} is left out: {reason}")
+
+    def _anywhere(self, layer: Mapping[str, Any]) -> dict[str, Any]:
+        """The layer with an absolute path, for functions of other stacks."""
+        properties = dict(layer.get("Properties", {}))
+        for key in {"ContentUri", "Content"} & properties.keys():
+            if isinstance(properties[key], str):
+                properties[key] = os.path.abspath(
+                    SamLocalStackProvider.normalize_resource_path(self._file, properties[key])
+                )
+        return {**layer, "Properties": properties}
 
     def _leave_out_strays(self, name: str, resource: dict[str, Any], resources: Mapping[str, Any]) -> None:
         """Leaves out events of an API that is not in this template, for which SAM refuses the whole of it."""
@@ -210,59 +241,64 @@ class _Source:
             raise LookupError(str(error)) from None
 
 
-def _leave_out_invalid(stack: Stack, found: Stacks) -> None:
-    """Leaves out the resources for which SAM's plugins refuse the whole template."""
-    resources = stack.template_dict["Resources"]
-    while resources:
-        try:
-            _ = stack.resources
-            return
-        except InvalidSamDocumentException as error:
-            refused = {
-                one: name for one in getattr(error.__cause__, "causes", ()) if (name := _culprit(one)) in resources
-            }
-            if not refused:
-                raise
-            for cause, name in refused.items():
-                resources.pop(name, None)
-                found.remarks.append(f"{posixpath.join(stack.stack_path, name)} is left out: {cause.message}")
-    stack._resources = {}
+def _share_layers(found: Stacks) -> None:
+    """Gives each stack the layers of others that its functions use by their ARNs: as parameters, or as outputs."""
+    for stack in found.stacks:
+        resources = stack.template_dict["Resources"]
+        for resource in list(resources.values()):
+            properties = resource.get("Properties", {})
+            if resource.get("Type") in FUNCTIONS and isinstance(properties.get("Layers"), list):
+                for index, arn in enumerate(properties["Layers"]):
+                    if isinstance(arn, str) and arn in found.layers:
+                        name = "Layer" + identifier(arn, 10)
+                        resources[name] = found.layers[arn]
+                        properties["Layers"][index] = {"Ref": name}
 
 
-def _culprit(cause: Any) -> str:
-    return getattr(cause, "_logical_id", "")
+def _merge_globals(stack: Stack) -> None:
+    """Puts Globals into the resources, and the APIs that SAM makes for events which name none.
+
+    SAM's other plugins build OpenAPI documents of the events and check policies, which takes most of a start, and stop
+    at the first part that they refuse.
+    """
+    given = stack.template_dict["Resources"]
+    for name in {name: None for resource in given.values() for name in _implicit(resource) if name not in given}:
+        given[name] = copy.deepcopy(_IMPLICIT[name])
+    try:
+        GlobalsPlugin().on_before_transform_template(stack.template_dict)
+    except InvalidDocumentException as error:
+        raise InvalidSamDocumentException(" ".join(cause.message for cause in error.causes)) from None
+    stack._resources = given
+
+
+def _implicit(resource: Mapping[str, Any]) -> Iterator[str]:
+    """The names of the APIs that SAM makes for a function's events, which name none."""
+    if resource.get("Type") == "AWS::Serverless::Function":
+        for event in resource.get("Properties", {}).get("Events", {}).values():
+            properties = event.get("Properties") or {}
+            if event.get("Type") == "Api" and "RestApiId" not in properties:
+                yield "ServerlessRestApi"
+            if event.get("Type") == "HttpApi" and "ApiId" not in properties:
+                yield "ServerlessHttpApi"
 
 
 def _leave_out_unusable(stack: Stack, found: Stacks) -> None:
-    """Leaves out the functions that SAM CLI cannot read, and names those that it passes over."""
-    try:
-        usable = _functions(stack, stack.resources)
-    except Exception:  # whatever one function makes it raise
-        usable = {}
-        for name in _function_ids(stack):
-            try:
-                usable |= _functions(
-                    stack, {**stack.resources, **dict.fromkeys(set(_function_ids(stack)) - {name}, {})}
-                )
-            except Exception as error:
-                del stack.resources[name]
-                found.remarks.append(f"{posixpath.join(stack.stack_path, name)} is left out: {error}")
-    names = {function.name: function for function in usable.values()}
-    for name in _function_ids(stack):
-        path = posixpath.join(stack.stack_path, name)
-        if name not in names:
-            found.remarks.append(f"{path} is left out: its code is not in this folder, but in S3 or a registry")
-        elif names[name].inlinecode:
-            found.remarks.append(
-                f"{path} cannot run here: its code is in the template; put it into a file, with CodeUri"
-            )
+    """Leaves out the functions that SAM CLI cannot read or does not run."""
+    layers = {name: one for name, one in stack.resources.items() if one.get("Type") in LAYERS}
+    for name, resource in list(stack.resources.items()):
+        if resource.get("Type") in FUNCTIONS and (reason := _unusable(stack, {name: resource, **layers})):
+            del stack.resources[name]
+            found.remarks.append(f"{posixpath.join(stack.stack_path, name)} is left out: {reason}")
 
 
-def _function_ids(stack: Stack) -> list[str]:
-    return [name for name, resource in stack.resources.items() if resource.get("Type") in _FUNCTIONS]
-
-
-def _functions(stack: Stack, resources: dict[str, Any]) -> dict[str, SamFunction]:
+def _unusable(stack: Stack, resources: dict[str, Any]) -> str:
+    """Why the only function among the resources does not run, or an empty text."""
     alone = copy.copy(stack)
     alone._resources = resources
-    return SamFunctionProvider([alone], ignore_code_extraction_warnings=True).functions
+    try:
+        functions = list(SamFunctionProvider([alone], ignore_code_extraction_warnings=True).get_all())
+    except Exception as error:  # whatever one function makes it raise
+        return str(error)
+    if not functions:
+        return "its code is in S3 or in a registry; to run it here, let its path lead to the folder with the source"
+    return "its code is in the template; to run it here, put it into a file" if functions[0].inlinecode else ""
