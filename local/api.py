@@ -10,9 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from local.engine import CannotRun, Invoke, Result, StillRunning, TooLarge
-from local.gateway import answer, authorizer, event, limits, routes, validation
+from local.engine import CannotRun, Function, Invoke, Result, StillRunning, TooLarge
+from local.gateway import answer, authorizer, event, limits, validation
 from local.gateway.model import Request, Response
+from local.gateway.routes import Match
 from local.project import Project
 from local.run import Run
 from local.terminal import say, shown
@@ -49,12 +50,20 @@ class ApiGateway:
         if isinstance(match, Response):
             return self._static_file(request) or self._no_route(request, match, project)
         if not (route := match.route).authorizer and not route.api_key and not route.required:
-            return await self._integrate(request, match, None)
-        context = await self._authorize(request, match)
-        return context if isinstance(context, Response) else await self._integrate(request, match, context)
+            return await self._integrate(request, match, project, None)
+        context = await self._authorize(request, match, project)
+        if isinstance(context, Response):
+            return context
+        return await self._integrate(request, match, project, context)
 
-    async def _integrate(self, request: Request, match: routes.Match, context: dict[str, Any] | None) -> Response:
-        result = await self._invoke(match.route.function, event.event(request, match, context), request, match)
+    async def _integrate(
+        self, request: Request, match: Match, project: Project, context: dict[str, Any] | None
+    ) -> Response:
+        if match.route.mock:
+            return answer.mock(request, match)
+        function = project.by_name.get(match.route.function)
+        content, wait = event.event(request, match, context), limits.WAIT[match.api.kind]
+        result = await self._invoke(function, content, request, match, wait)
         if isinstance(result, Response):
             return result
         note = _note(result)
@@ -67,33 +76,40 @@ class ApiGateway:
                 say(shown(remark))
         return replace(answered.response, note=note) if note else answered.response
 
-    async def _authorize(self, request: Request, match: routes.Match) -> dict[str, Any] | None | Response:
+    async def _authorize(
+        self, request: Request, match: Match, project: Project
+    ) -> dict[str, Any] | None | Response:
         """The context that an authorizer gives to the event, None where none is asked, or the refusal."""
         context = None
         if match.route.authorizer:
             asked = authorizer.event(request, match)
             if isinstance(asked, Response):
                 return asked
-            result = await self._invoke(match.route.authorizer.function, asked, request, match)
+            wait = limits.WAIT_AUTHORIZER if match.api.kind == "http" else limits.WAIT["rest"]
+            function = project.by_name.get(match.route.authorizer.function)
+            result = await self._invoke(function, asked, request, match, wait)
             if isinstance(result, Response):
                 return result
-            context = authorizer.outcome(result.payload, result.error is not None, request, match)
+            latency = int(result.duration * 1000)
+            context = authorizer.outcome(result.payload, result.error is not None, request, match, latency=latency)
             if isinstance(context, Response):
                 return context
         return validation.refusal(request, match) or context
 
     async def _invoke(
-        self, name: str, content: dict[str, Any], request: Request, match: routes.Match
+        self, function: Function | None, content: dict[str, Any], request: Request, match: Match, wait: float | None
     ) -> Result | Response:
-        wait = None if self._run.reading.debug_port else limits.WAIT[match.api.kind]  # nobody is in a hurry who debugs
-        function = (await self._run.project()).by_name.get(name)
+        if self._run.reading.debug_port:  # nobody is in a hurry who debugs
+            wait = None
+        if not function:
+            say(f"{match.route.function}, which {match.route.path} is to reach, is no function of the template")
+            return answer.failed(request, match)
+        tenant = _header(request, "x-amz-tenant-id") if function.tenants else None
+        if function.tenants and not tenant:
+            text = "the function needs a tenant id; send the header X-Amz-Tenant-Id"
+            return answer.refused(400, match.api.kind, request.id, request.extended_id, text)
+        payload = json.dumps(content, separators=(",", ":")).encode()
         try:
-            if not function:
-                raise CannotRun(f"the template has no function {name}, which {match.route.path} is to reach")
-            payload = json.dumps(content, separators=(",", ":")).encode()
-            tenant = _header(request, "x-amz-tenant-id") if function.tenants else None
-            if function.tenants and not tenant:
-                return answer.refused(400, match.api.kind, request.id, request.extended_id, "a tenant id is missing: send the header X-Amz-Tenant-Id")
             return await self._run.engine.invoke(
                 Invoke(function, payload, str(uuid.uuid4()), request.trace, tenant, wait=wait)
             )
@@ -102,7 +118,7 @@ class ApiGateway:
         except TooLarge:
             return answer.too_large(request, match)
         except CannotRun as error:
-            say(f"{name} cannot run: {error}")
+            say(f"{function.name} cannot run: {error}")
             return answer.failed(request, match)
 
     def _static_file(self, request: Request) -> Response | None:

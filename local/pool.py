@@ -352,6 +352,9 @@ class _Code:
         self._looking = None
 
     def _look(self):
+        for directory in (self._function.code, *self._function.layers):
+            if not os.path.isdir(directory):
+                raise runtime.InstallError(f"the template names {directory}, which does not exist")
         found = self._sources.current(self._function.runtime, say)
         if found is not self._found:
             version, interpreter, path = found

@@ -30,6 +30,9 @@ from local.terminal import say, shown
 
 # More than API Gateway takes, so that the answer is its own and not the parser's.
 _PARSED_BYTES, _PARSED_HEADERS = 1024 * 1024, 10000
+# That a request which is under way still has when the server ends; aiohttp takes 0 for no limit.
+_END_S = 0.01
+
 _PROTOCOLS = ("HTTP/1.0", "HTTP/1.1")
 _CUT_OFF = web.RequestPayloadError("it ended before it was whole")
 _LOCAL = ("localhost", "127.0.0.1", "::1")
@@ -105,7 +108,7 @@ class Server:
         serving = await loop.create_server(connect, sock=self._socket, ssl=self._tls)
         await until.wait()
         serving.close()
-        await manager.shutdown(0)
+        await manager.shutdown(_END_S)
 
     async def _handle(self, raw: web.BaseRequest) -> web.StreamResponse:
         started = time.perf_counter()
@@ -189,14 +192,15 @@ def _request(raw: web.BaseRequest, port: int, scheme: Literal["http", "https"]) 
     """The request without its body, which is not there yet."""
     peer = raw.transport.get_extra_info("peername") if raw.transport else None
     seconds = time.time()
+    headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in raw.raw_headers)
     return Request(
         method=raw.method,
         target=raw.raw_path,
-        headers=tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in raw.raw_headers),
+        headers=headers,
         body=b"",
         id=str(uuid.uuid4()),
         extended_id=f"{secrets.token_urlsafe(11)}=",
-        trace=f"Root=1-{int(seconds):08x}-{secrets.token_hex(12)}",
+        trace=raw.headers.get("X-Amzn-Trace-Id") or f"Root=1-{int(seconds):08x}-{secrets.token_hex(12)}",
         received=seconds,
         source_ip=peer[0] if peer else "127.0.0.1",
         scheme=scheme,

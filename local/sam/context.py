@@ -160,8 +160,9 @@ class Context(InvokeContext):
             )
         return self._local_lambda_runner
 
-    def function(self, found: SamFunction) -> Function:
-        config = self.local_lambda_runner.get_invoke_config(found)
+    def function(self, found: SamFunction, override_runtime: str | None = None) -> Function:
+        """Our Function of SAM CLI's; `override_runtime` is that of `sam local invoke`."""
+        config = self.local_lambda_runner.get_invoke_config(found, override_runtime)
         layers = [layer for layer in config.layers if isinstance(layer, LayerVersion) and layer.codeuri]
         name = found.functionname or found.name
         handler, own = found.handler or "", config.env_vars.resolve()
@@ -271,9 +272,8 @@ class Runner(LocalLambdaRunner):
         if self.local_runtime:
             return super().invoke(function_identifier, event, tenant_id, **options)
         found = self.get_function(function_identifier, tenant_id)
-        if runtime := options.get("override_runtime"):
-            found = found._replace(runtime=runtime)
-        payload = asyncio.run(self._once(self.context.function(found), event.encode(), tenant_id))
+        function = self.context.function(found, options.get("override_runtime"))
+        payload = asyncio.run(self._once(function, event.encode(), tenant_id))
         options["stdout"].write_str(f"{payload.decode()}\n")
         return None
 

@@ -169,7 +169,7 @@ def test_every_inner_name_that_local_sam_uses_is_listed_here():
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.Attribute):
                 (own if isinstance(node.ctx, ast.Store) else used).add(node.attr)
-            elif isinstance(node, ast.FunctionDef):
+            elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
                 own.add(node.name)
     for names in CALLED.values():
         listed |= {path.rpartition(".")[2] for path in names}
