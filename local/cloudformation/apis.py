@@ -23,7 +23,8 @@ _KINDS: dict[str, Kind] = {
     "AWS::Serverless::HttpApi": "http",
     "AWS::ApiGatewayV2::Api": "http",
 }
-_FUNCTION_NAME = re.compile(r":function:([^:/]+)|/functions/([^:/]+)")
+# Of a function's ARN, also within an integration's URI, or of a URI that has only the name.
+_FUNCTION_NAMES = (re.compile(r":function:([^:/]+)"), re.compile(r"/functions/([^:/]+)/"))
 _STAGE_VARIABLE = re.compile(r"\$\{stageVariables\.(\w+)\}")
 _SOURCE = re.compile(r"(?:method\.|\$)?(request\.header|request\.querystring|context|stageVariables)\.(.+)")
 _PARAMETER = re.compile(r"method\.request\.(querystring|header|path)\.(.+)")
@@ -479,13 +480,12 @@ class _One:
             )
             return _Access(made, key)
         what = {"COGNITO_USER_POOLS": "Cognito", "JWT": "JWT"}.get(kind, "unknown")
-        return _Access(api_key=key, unchecked=f"the {what} authorizer {found.get('Name', name)}")
+        return _Access(api_key=key, unchecked=f"the {what} authorizer {found.get('Name', name)}".rstrip())
 
     def _function_of(self, uri: Any) -> str:
         """The name in a function's ARN or in an integration's URI, or an empty one."""
         filled = _STAGE_VARIABLE.sub(lambda match: self._variables.get(match[1], match[0]), text(uri))
-        found = _FUNCTION_NAME.search(filled)
-        return (found[1] or found[2]) if found else ""
+        return next((found[1] for one in _FUNCTION_NAMES if (found := one.search(filled))), "")
 
     def _resource_path(self, name: str) -> str:
         """The path of an AWS::ApiGateway::Resource; "/" of the root."""
