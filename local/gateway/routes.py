@@ -7,7 +7,6 @@ https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-ro
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from urllib.parse import unquote
 
 from local.gateway import cors, errors
 from local.gateway.model import Api, Kind, Request, Response, Route
+from local.identifier import identifier
 
 # ANY stands for these. https://docs.aws.amazon.com/apigateway/latest/developerguide/how-to-method-settings.html
 _ANY = frozenset(("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"))
@@ -66,8 +66,8 @@ class _Table:
 
     def __init__(self, api: Api) -> None:
         self.api = api
-        self.id = _id(api.id, 10)
-        self.deployment_id = _id(f"{api.id}/{api.stage}", 6)
+        self.id = identifier(api.id, 10)
+        self.deployment_id = identifier(f"{api.id}/{api.stage}", 6)
         self.arn = f"arn:aws:execute-api:{api.region}:{api.account}:{self.id}/{api.stage}"
         self.prefix = "" if api.stage == "$default" else f"/{api.stage}"
         resources: dict[str, _Resource] = {}
@@ -179,7 +179,7 @@ def _resource(api: Api, path: str) -> _Resource:
         [found[1] for segment in path.split("/") if (found := _PARAMETER.fullmatch(segment))],
         re.compile("/".join(expression for expression, _ in pieces), re.DOTALL),
         tuple(rank for _, rank in pieces),
-        _id(f"{api.id}{path}", 6),
+        identifier(f"{api.id}{path}", 6),
     )
 
 
@@ -191,12 +191,3 @@ def _segment(segment: str, kind: Kind) -> tuple[str, int]:
         return "([^/]+)", 1
     # A greedy parameter of an HTTP API may be empty: a recorded event of February 2022 has {"proxy": ""} for /handler/.
     return ("(.+)" if kind == "rest" else "(.*)"), 2
-
-
-def _id(text: str, length: int) -> str:
-    """An id of AWS's form (lower-case letters and digits), the same at every start."""
-    number, digits = int.from_bytes(hashlib.sha256(text.encode()).digest(), "big"), ""
-    while len(digits) < length:
-        number, digit = divmod(number, 36)
-        digits += "0123456789abcdefghijklmnopqrstuvwxyz"[digit]
-    return digits

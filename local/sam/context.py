@@ -13,7 +13,7 @@ from samcli.commands.exceptions import UserException
 from samcli.commands.local.cli_common.invoke_context import ContainersMode, InvokeContext
 from samcli.commands.local.lib.local_lambda import LocalLambdaRunner
 from samcli.lib.providers.provider import Function as SamFunction
-from samcli.lib.providers.provider import LayerVersion
+from samcli.lib.providers.provider import LayerVersion, Stack
 from samcli.lib.utils.codeuri import resolve_code_path
 from samcli.local.docker.lambda_image import LambdaImage
 from samcli.local.lambdafn.env_vars import EnvironmentVariables
@@ -26,7 +26,7 @@ from local.engine import CannotRun, Function, Invoke, TooLarge
 from local.gateway.routes import Ambiguous, Routes
 from local.pool import Pool
 from local.project import Project
-from local.sam import template
+from local.sam import stacks
 from local.sam.containers import Cold, Manager
 from local.sam.warm import Warm
 from local.watch import Tree
@@ -82,23 +82,36 @@ class Context(InvokeContext):
         super().__enter__()
         functions = list(self._function_provider.get_all())
         if self._env_vars_value:
-            known = [(_names(function), _declared(function)) for function in functions]
+            known = [(stacks.names(function), _declared(function)) for function in functions]
+            known += self._read.absent(functions)
             try:
                 variables.check(os.path.relpath(str(self._env_vars_file)), self._env_vars_value, known)
             except variables.Unfit as error:
                 raise UserException(str(error)) from None
         self.debugged = self._find_debugged(functions) if self._debug_ports else None
-        made = {function.full_path: self.function(function) for function in functions}
-        apis = template.apis(self._stacks, self.get_cwd(), self.once.authorize, self.region, self.account)
-        by_name = {name: made[function.full_path] for function in functions for name in _names(function)}
+        made = {}
+        for function in functions:
+            try:
+                made[function.full_path] = self.function(function)
+            except UserException as error:
+                self._read.remarks.append(f"{function.full_path} is left out: {error}")
+        functions = [function for function in functions if function.full_path in made]
+        apis = self._read.apis(functions, self.region, self.account, self.once.authorize)
+        self.remarks = self._read.told(functions, self._env_vars_value or {})
+        by_name = {name: made[function.full_path] for function in functions for name in stacks.names(function)}
         try:
             self.project = Project(made, {**by_name, **made}, apis, Routes(apis))
         except Ambiguous as error:
             raise UserException(str(error)) from None
-        files = {*template.documents(self._stacks), os.path.abspath(self._env_vars_file or self._template_file)}
+        files = {*self._read.files, os.path.abspath(self._env_vars_file or self._template_file)}
         self._documents = [Tree(directory, False, _DOCUMENTS) for directory in {os.path.dirname(file) for file in files}]
         self._seen = self._versions()
         return self
+
+    def _get_stacks(self) -> list[Stack]:
+        given, extensions = self._parameter_overrides or {}, self._given.get("language_extensions") is not False
+        self._read = stacks.read(self._template_file, given, stacks.pseudo(self.region, self.account), extensions)
+        return self._read.stacks
 
     @property
     def debug_port(self) -> int | None:
@@ -107,7 +120,9 @@ class Context(InvokeContext):
     @property
     def region(self) -> str:
         """--region or the environment's, else that of --profile, else us-east-1."""
-        return self.local_lambda_runner.get_aws_creds().get("region", "us-east-1")
+        options = {"aws_profile": self._aws_profile, "aws_region": self._aws_region}
+        runner = Runner(self, local_runtime=None, function_provider=None, cwd="", real_path="", **options)
+        return runner.get_aws_creds().get("region", "us-east-1")
 
     @property
     def account(self) -> str:
@@ -187,7 +202,7 @@ class Context(InvokeContext):
     def _find_debugged(self, functions: list[SamFunction]) -> SamFunction:
         """The function that --debug-port is for."""
         wanted = self._debug_function or self._function_identifier
-        found = [function for function in functions if wanted in (None, *_names(function))]
+        found = [function for function in functions if wanted in (None, *stacks.names(function))]
         if len(found) != 1:
             known = ", ".join(function.name for function in functions)
             raise UserException(f"--debug-port needs --debug-function with one of the template's functions: {known}")
@@ -291,11 +306,6 @@ def _container_only(function: SamFunction) -> str:
     if arns := [layer.arn for layer in function.layers if not layer.is_defined_within_template]:
         return f"uses the layer {arns[0]}, which is not in the template, and needs a container engine: {need}"
     return ""
-
-
-def _names(function: SamFunction) -> list[str]:
-    """The names that a function goes by, its logical id first."""
-    return [function.name, function.function_id, function.functionname, function.full_path]
 
 
 def _declared(function: SamFunction) -> dict[str, Any]:
