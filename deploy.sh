@@ -14,7 +14,7 @@ cd "$(dirname "$0")"
 
 STACK_NAME="${STACK_NAME:-my-app}"
 BUCKET="${BUCKET:-}"
-OUTPUT=MyEndpointUrl
+OUTPUT="${OUTPUT:-MyEndpointUrl}"
 BUILT=.aws-sam/build/template.yaml
 PACKAGED=.aws-sam/build/packaged.yaml
 LOG=.aws-sam/deploy.log

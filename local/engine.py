@@ -5,6 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+# Bytes of an event and of a result, as AWS's own messages have them.
+# https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+EVENT_LIMIT = 6 * 1024 * 1024
+RESULT_LIMIT = EVENT_LIMIT + 100
+
 
 @dataclass(frozen=True)
 class Function:

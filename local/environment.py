@@ -18,17 +18,13 @@ from collections.abc import Callable
 from typing import BinaryIO
 
 from local import debugging
-from local.engine import Function, Invoke, Result
+from local.engine import RESULT_LIMIT, Function, Invoke, Result
 from local.inside import bootstrap, lifeline
 from local.platform_log import Log, report, stamped
 
 # Seconds, for the init alone; a second one has the time of the invoke.
 # https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html#runtimes-lifecycle-ib
 INIT_LIMIT = 10
-
-# Lambda counts a synchronous invoke's payload against this, in both directions, in bytes.
-# https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
-PAYLOAD_LIMIT = 6 * 1024 * 1024 + 100
 
 # A function that needs more than this part of its MemorySize is about to need it all.
 _TIGHT = 0.9
@@ -43,7 +39,7 @@ class NotRun(Exception):
 
 
 class InitFailed(Exception):
-    """The init has crashed, or has taken too long, without an error of the function's own. Lambda tries it once more."""
+    """The init has crashed or taken too long, without an error of the function's own; Lambda tries it once more."""
 
 
 class Environment:
@@ -186,8 +182,8 @@ class Environment:
             kind, *memory, size = bootstrap.REPLY.unpack_from(self._received)
             self._memory = tuple(memory)
             end = bootstrap.REPLY.size + size
-            if size > PAYLOAD_LIMIT:
-                text = f"Response payload size exceeded maximum allowed payload size ({PAYLOAD_LIMIT} bytes)."
+            if size > RESULT_LIMIT:
+                text = f"Response payload size exceeded maximum allowed payload size ({RESULT_LIMIT} bytes)."
                 self._fail("Function.ResponseSizeTooLarge", text, text)
             elif len(self._received) >= end:
                 payload = bytes(self._received[bootstrap.REPLY.size : end])

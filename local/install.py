@@ -78,7 +78,8 @@ def install_venv(holding: int, quiet: bool) -> None:
         made_from += runtime.listed(FUNCTION)
     if _made_from(VENV) == made_from:
         return
-    number = named[0].removeprefix("python") if named else "{}.{}".format(*sys.version_info)
+    declared = re.findall(r"Runtime\W+(python3\.[0-9]+)", _read(Path("template.yaml"))) or named
+    number = declared[0].removeprefix("python") if declared else "{}.{}".format(*sys.version_info)
     fetched = TOOLS.absolute() / "lambda" / "pythons"
     right = pythons.find_or_fetch(number, fetched, program, say, holding)
     if not right:

@@ -1,2 +1,191 @@
+"""Lambda's Invoke API, for `start-lambda`: a request becomes an invoke, its result a response. No I/O but the engine's.
+
+https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html, and recordings of it (LocalStack, tests/aws/services/
+lambda_/test_lambda.snapshot.json), which the messages are from.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import json
+import re
+from collections.abc import Mapping
+from urllib.parse import unquote
+
+from local.engine import EVENT_LIMIT, CannotRun, Engine, Function, Invoke, Result, StillRunning
+from local.gateway.model import Request, Response
+from local.run import Run
+from local.terminal import say, shown
+
+# Bytes of an event that nobody waits for: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+_UNATTENDED_LIMIT = 1024 * 1024
+
+# Bytes of a log that LogType=Tail answers.
+_TAIL = 4096
+
+_PATH = re.compile(r"/2015-03-31/functions/([^/]+)/invocations/?")
+
+# A name, alone or behind an ARN's other parts, with or without a version.
+_NAME = re.compile(r"(?:(?:arn:[\w-]+:lambda:[\w-]+:)?\d{12}:function:)?([^:]+)(?::([^:]+))?")
+
+# What runs without a caller; the event loop itself holds on to nothing.
+_unattended: set[asyncio.Task] = set()
+
+
 class InvokeApi:
-    def __init__(self, run): pass
+    """The application that ./run.sh start-lambda serves."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    async def answer(self, request: Request) -> Response:
+        return await answer(request, (await self._run.project()).by_name, self._run.engine)
+
+    def refused(self, status: int, request: Request) -> Response:
+        """The front's own refusal, before there is an invoke."""
+        code = {413: "RequestTooLargeException", 500: "ServiceException"}.get(status, "InvalidRequestContentException")
+        body = json.dumps({"Type": "User", "message": f"the request is refused with {status}"}).encode()
+        headers = (("Content-Type", "application/json"), ("x-amzn-RequestId", request.id), ("x-amzn-ErrorType", code))
+        return Response(status, headers, body)
+
+
+class _Refused(Exception):
+    """An error of the API: HTTP status, the name that SDKs raise, message, and whose fault it is."""
+
+    def __init__(self, status, code, message, type="User", key="message"):
+        self.status, self.code, self.body = status, code, {"Type": type, key: message}
+
+
+async def answer(request: Request, functions: Mapping[str, Function], engine: Engine) -> Response:
+    """The response to a request of the Invoke API. `functions` has each function by every name it goes by."""
+    headers = {name.lower(): value for name, value in request.headers}
+    try:
+        status, more, body = await _answer(request, headers, functions, engine)
+    except _Refused as refused:
+        status, more = refused.status, [("x-amzn-ErrorType", refused.code)]
+        body = json.dumps(refused.body).encode()
+    kind = [("Content-Type", "application/json")] if body else []
+    return Response(status, (*kind, ("x-amzn-RequestId", request.id), *more), body)
+
+
+async def _answer(request, headers, functions, engine):
+    function = _find(request, functions)
+    kind = headers.get("x-amz-invocation-type", "RequestResponse")
+    tail = headers.get("x-amz-log-type", "None")
+    _one_of("invocationType", kind, ("Event", "RequestResponse", "DryRun"))
+    _one_of("logType", tail, ("Tail", "None"))
+    event = _event(request.body, kind, _UNATTENDED_LIMIT if kind == "Event" else EVENT_LIMIT)
+    tenant = headers.get("x-amz-tenant-id")
+    if function.tenants != bool(tenant):
+        text = "Add a valid tenant ID in" if function.tenants else "Remove the tenant ID from"
+        state = "enabled" if function.tenants else "not enabled"
+        raise _Refused(
+            400,
+            "InvalidParameterValueException",
+            f"The invoked function is {state} with tenancy configuration. {text} your request and try again.",
+        )
+    if kind == "DryRun":
+        return 204, [], b""
+    invoke = Invoke(
+        function,
+        event,
+        request.id,
+        trace=request.trace,
+        tenant=tenant,
+        client_context=_client_context(headers.get("x-amz-client-context")),
+        tail=tail == "Tail",
+    )
+    if kind == "Event":
+        task = asyncio.get_running_loop().create_task(_unwatched(engine, invoke))
+        _unattended.add(task)
+        task.add_done_callback(_unattended.discard)
+        return 202, [], b""
+    result = await _invoke(engine, invoke)
+    more = [("X-Amz-Executed-Version", "$LATEST")]
+    if result.error:
+        more.append(("X-Amz-Function-Error", result.error))
+    if invoke.tail:
+        more.append(("X-Amz-Log-Result", base64.b64encode(result.log[-_TAIL:]).decode()))
+    return 200, more, result.payload
+
+
+async def _invoke(engine: Engine, invoke: Invoke) -> Result:
+    try:
+        return await engine.invoke(invoke)
+    except CannotRun as error:
+        say(str(error))
+        raise _Refused(500, "ServiceException", str(error), "Service", "Message") from None
+    except StillRunning:
+        raise _Refused(504, "ServiceException", "The function is still running", "Service", "Message") from None
+
+
+async def _unwatched(engine, invoke):
+    """Runs what nobody waits for. Lambda would try it twice more; here whoever develops it is told."""
+    try:
+        result = await _invoke(engine, invoke)
+    except _Refused as refused:
+        return say(f"Event for {invoke.function.name} failed: {refused.code}")
+    if result.error:
+        reason = json.loads(result.payload)
+        say(f"Event for {invoke.function.name} failed: {shown(str(reason.get('errorType')))}; not tried again here")
+
+
+def _find(request, functions):
+    found = _PATH.fullmatch(request.path)
+    if not found or request.method != "POST":
+        raise _Refused(404, "UnknownOperationException", f"{request.method} {request.path} is no Invoke")
+    wanted = unquote(found[1])
+    named = _NAME.fullmatch(wanted)
+    query = dict(pair.partition("=")[::2] for pair in request.query.split("&"))
+    qualifier = unquote(query.get("Qualifier", "")) or (named and named[2]) or "$LATEST"
+    function = functions.get(wanted) or (named and functions.get(named[1]))
+    if not function or qualifier != "$LATEST":
+        known = next(iter(functions.values()), None)
+        start = known.arn.rpartition(":")[0] if known else "arn:aws:lambda:us-east-1:012345678912:function"
+        name = named[1] if named else wanted
+        raise _Refused(
+            404, "ResourceNotFoundException", f"Function not found: {start}:{name}:{qualifier}", key="Message"
+        )
+    return function
+
+
+def _one_of(name, value, known):
+    if value not in known:
+        raise _Refused(
+            400,
+            "InvalidParameterValueException",
+            f"1 validation error detected: Value '{value}' at '{name}' failed to satisfy constraint: "
+            f"Member must satisfy enum value set: [{', '.join(known)}]",
+        )
+
+
+def _event(body, kind, limit):
+    if len(body) > limit:
+        text = f"{len(body)} byte payload is too large for the {kind} invocation type (limit {limit} bytes)"
+        raise _Refused(413, "RequestTooLargeException", text)
+    try:
+        json.loads(body.decode() or "{}", parse_constant=_no_json)
+    except ValueError as error:  # what is no UTF-8 too
+        text = f"Could not parse request body into json: Could not parse payload into json: {error}"
+        raise _Refused(400, "InvalidRequestContentException", text) from None
+    except RecursionError:
+        pass  # JSON, as deep as it may be
+    return body or b"{}"
+
+
+def _no_json(name):
+    raise ValueError(f"{name} is no JSON")
+
+
+def _client_context(encoded):
+    if not encoded:
+        return None
+    try:
+        text = base64.b64decode(encoded, validate=True).decode()
+        json.loads(text)
+        return text
+    except (binascii.Error, ValueError):
+        message = "Client context must be a valid Base64-encoded JSON object."
+        raise _Refused(400, "InvalidRequestContentException", message, None) from None

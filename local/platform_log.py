@@ -82,7 +82,7 @@ def stamped(message: str) -> str:
 
 
 def report(id: str, duration: float, size: int, used: int | None, init: float | None, status: str = "") -> str:
-    """The REPORT line; times are in seconds, sizes in megabytes, and the time of an init is billed since August 2025."""
+    """The REPORT line, from seconds and megabytes. The time of an init is billed too, since August 2025."""
     parts = [
         f"REPORT RequestId: {id}",
         f"Duration: {duration * 1000:.2f} ms",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
 import os
 import resource
@@ -13,8 +14,8 @@ from collections.abc import Iterable
 from typing import BinaryIO
 
 from local import debugging, runtime
-from local.engine import CannotRun, Function, Invoke, Result, StillRunning, TooLarge
-from local.environment import PAYLOAD_LIMIT, Environment, InitFailed, NotRun
+from local.engine import EVENT_LIMIT, CannotRun, Function, Invoke, Result, StillRunning, TooLarge
+from local.environment import Environment, InitFailed, NotRun
 from local.sources import Sources
 from local.terminal import say
 
@@ -24,14 +25,21 @@ LIMIT = 32
 # File descriptors: of an environment here, and what everything else needs.
 _FILES, _OTHER_FILES, _FEWEST_FILES = 2, 48, 64
 
+# No more files, processes or memory.
+_NO_ROOM = {errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM}
+
 # Seconds that a request waits for an environment to become idle before it asks whether to start another, and the
 # longest it would wait then.
 _MOMENT_S = 0.004
-_PATIENCE_S = 0.010
+_PATIENCE_S = 0.015
 _LONGEST_PAUSE_S = 0.032
 
-# What an invoke takes as long as none has ended.
-_UNKNOWN_S = 0.001
+# Seconds after the end of an invoke for which those that wait are taken to get on,
+# and seconds until a start shows what it has been good for.
+_MOVING_S, _SETTLING_S = 0.05, 0.1
+
+# What an invoke takes as long as none has ended, and the time from which on one that goes on counts as a long one.
+_UNKNOWN_S, _LONG_S = 0.001, 0.02
 
 
 class Pool:
@@ -69,8 +77,8 @@ class Pool:
 
     async def invoke(self, invoke: Invoke) -> Result:
         if invoke.function.container_only:
-            raise CannotRun(invoke.function.container_only)
-        if len(invoke.event) > PAYLOAD_LIMIT:
+            raise CannotRun(f"{invoke.function.name} {invoke.function.container_only}")
+        if len(invoke.event) > EVENT_LIMIT:
             raise TooLarge("the event has more than 6 MB, the most that Lambda takes in one invoke")
         fleet = self._fleet(invoke.function, invoke.tenant)
         wait = None if invoke.function.debugged else invoke.wait
@@ -133,6 +141,7 @@ class Pool:
         def ended(duration):
             fleet.busy.discard(environment)
             fleet.durations.append(duration)
+            fleet.last = asyncio.get_running_loop().time()
             self._offer(fleet, environment)
 
         fleet.busy.add(environment)
@@ -165,7 +174,10 @@ class Pool:
                     continue
                 await asyncio.wait({waiter, start}, return_when=asyncio.FIRST_COMPLETED)
                 if not waiter.done():
-                    return start.result()
+                    if environment := start.result():
+                        return environment
+                    start = None
+                    await asyncio.sleep(_LONGEST_PAUSE_S)
         finally:
             if waiter in fleet.waiting:
                 fleet.waiting.remove(waiter)
@@ -174,17 +186,22 @@ class Pool:
         return waiter.result()
 
     def _spare(self, fleet, start):
-        if not start.cancelled() and not start.exception():
+        if not start.cancelled() and not start.exception() and start.result():
             self._offer(fleet, start.result())
 
     async def _start(self, fleet, invoke, waiter):
-        """An environment that has had its init. Raises _Ended."""
+        """An environment that has had its init; None when the system has no room for it by now. Raises _Ended."""
         try:
             while True:
                 code = await self._current(fleet.function)
                 if fleet.function.debugged and fleet.ending:  # the next one needs its port
                     await asyncio.wait(fleet.ending)
-                environment, failed = self._make(fleet, code, invoke), None
+                try:
+                    environment, failed = self._make(fleet, code, invoke), None
+                except OSError as error:
+                    if error.errno in _NO_ROOM and self._environments:
+                        return None
+                    raise CannotRun(f"no execution environment could be started: {error}") from None
                 with contextlib.suppress(InitFailed):
                     failed = await environment.initialize()
                     if not failed:
@@ -199,12 +216,10 @@ class Pool:
                 raise _Ended(await self._use(fleet, self._make(fleet, code, invoke), invoke))
         finally:
             fleet.starting -= 1
+            fleet.started = asyncio.get_running_loop().time()
 
     def _make(self, fleet, code, invoke):
-        try:
-            environment = Environment(fleet.function, code, self._output, self._line, invoke.trace, self._verbose)
-        except OSError as error:
-            raise CannotRun(f"no execution environment could be started: {error}") from None
+        environment = Environment(fleet.function, code, self._output, self._line, invoke.trace, self._verbose)
         self._environments.add(environment)
         return environment
 
@@ -253,6 +268,7 @@ class Pool:
         task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())  # its caller may have gone
         return task
 
 
@@ -288,7 +304,8 @@ class _Fleet:
         self.starting = 0
         self.ending = set()
         self.waiting = deque()
-        self.durations = deque(maxlen=5)  # seconds
+        self.durations = deque(maxlen=15)  # seconds
+        self.last = self.started = 0.0  # when an invoke, and a start, has ended, on the event loop's clock
 
     def fits(self, environment):
         return environment.function == self.function
@@ -307,15 +324,20 @@ class _Fleet:
     def short_of(self, waiter, now):
         """Whether it would take too long until there is an environment for this one of those that wait.
 
-        Each environment is taken to need for an invoke what is usual, or the time that its present one has taken.
+        Each environment is taken to need for an invoke what is usual, or what its present one has taken by now.
         """
         if not self.environments and not self.starting:
             return True
         if self.function.debugged:
             return False
+        # One at a time while they get on, since a start slows down everything else.
+        if now - self.last < _MOVING_S and (self.starting or now - self.started < _SETTLING_S):
+            return False
         usual = statistics.median(self.durations) if self.durations else _UNKNOWN_S
-        needed = [max(usual, now - environment.since) for environment in self.busy if environment.since is not None]
-        rate = sum(1 / each for each in needed) + self.starting / max(usual, min(needed, default=0))
+        taken = [now - environment.since for environment in self.busy if environment.since is not None]
+        needed = [max(usual, each if each > _LONG_S else 0) for each in taken]
+        others = len(self.environments) - len(needed) + self.starting
+        rate = sum(1 / each for each in needed) + others / max(usual, min(needed, default=0))
         return self.waiting.index(waiter) + 1 > rate * _PATIENCE_S
 
 

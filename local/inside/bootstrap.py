@@ -1,9 +1,9 @@
 """The runtime of an execution environment: AWS's runtime client, which gets its invokes over a socket.
 
-Usage: python bootstrap.py HANDLER SOCKET LIFELINE, the last two being file descriptors. AWS's code (awslambdaric, read
-from 4.2.2, which local/requirements.txt pins) imports the handler, builds event, context and logging, and formats
-errors; only its way to the Lambda Runtime API is another one, so that its compiled part, which there is for Linux
-alone, is not needed. Everything that is taken from its insides stands here.
+Usage: python bootstrap.py HANDLER SOCKET LIFELINE, the last two being file descriptors. AWS's code (awslambdaric)
+imports the handler, builds event, context and logging, and formats errors; only its way to the Lambda Runtime API is
+another one, so that its compiled part, which there is for Linux alone, is not needed. Everything that is taken from its
+insides stands here.
 
 What comes is `REQUEST`, a JSON list (request id, trace id, ARN, deadline in milliseconds since the epoch, client
 context, tenant) and the event. What goes is `REPLY`, and JSON.
@@ -14,6 +14,8 @@ import resource
 import signal
 import struct
 import sys
+
+READ_FROM = "4.2.2"  # the version of awslambdaric
 
 REQUEST = struct.Struct("!II")  # bytes of the fields, bytes of the event
 REPLY = struct.Struct("!cQQQ")  # its kind, the two figures of `_Memory`, bytes that follow
@@ -26,8 +28,9 @@ def main(handler, connection, line):
     marker = os.environ["AWS_LAMBDA_LOG_STREAM_NAME"].rpartition("]")[2]
     for descriptor in (connection, line):
         os.set_inheritable(descriptor, False)
-    # A child that is not another program holds the socket open, and the server would not see this process end.
-    os.register_at_fork(after_in_child=lambda: os.close(connection))
+    # A child that held the socket open would keep the server from seeing this process end.
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.register_at_fork(after_in_child=lambda: os.dup2(nothing, connection, inheritable=False))
     lifeline.watch(line, marker)
     # What the function imports is its own: nothing of this directory, nor the compiled part of AWS's client.
     del sys.modules["lifeline"]

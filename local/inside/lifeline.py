@@ -17,10 +17,14 @@ _ROUNDS = 100
 
 def watch(descriptor, marker):
     """Ends the process's own group once the other end of the pipe is closed, which is when the server has gone."""
-    if hasattr(fcntl, "F_SETSIG"):  # Linux: somebody may have stopped this process, and then no thread of it runs
-        fcntl.fcntl(descriptor, fcntl.F_SETOWN, os.getpid())
-        fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGCONT)
-        fcntl.fcntl(descriptor, fcntl.F_SETFL, fcntl.fcntl(descriptor, fcntl.F_GETFL) | os.O_ASYNC)
+    # Somebody may have stopped this process, and then no thread of it runs: where it can (Linux), the kernel wakes it,
+    # for which it needs the pipe's end anew, since it has the one that was handed on together with all others.
+    if hasattr(fcntl, "F_SETSIG"):
+        with contextlib.suppress(OSError):
+            mine = os.open(f"/proc/self/fd/{descriptor}", os.O_RDONLY | os.O_NONBLOCK)
+            fcntl.fcntl(mine, fcntl.F_SETOWN, os.getpid())
+            fcntl.fcntl(mine, fcntl.F_SETSIG, signal.SIGCONT)
+            fcntl.fcntl(mine, fcntl.F_SETFL, os.O_ASYNC)
     threading.Thread(target=_wait, args=(descriptor, os.getpgrp(), marker), name="lifeline", daemon=True).start()
 
 

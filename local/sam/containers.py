@@ -30,8 +30,7 @@ from samcli.local.docker.manager import ContainerManager, DockerImagePullFailedE
 from samcli.local.lambdafn.runtime import LambdaRuntime
 
 from local import debugging, runtime, sources
-from local.engine import CannotRun, Invoke, Result, StillRunning, TooLarge
-from local.environment import PAYLOAD_LIMIT
+from local.engine import EVENT_LIMIT, RESULT_LIMIT, CannotRun, Invoke, Result, StillRunning, TooLarge
 from local.reaper import Reaper
 from local.run import Run
 from local.sam.engine import container_engine, remove_containers
@@ -60,7 +59,7 @@ class Containers:
         return [f"Engine: containers ({container_engine()})"]
 
     async def invoke(self, invoke: Invoke) -> Result:
-        if len(invoke.event) > PAYLOAD_LIMIT:
+        if len(invoke.event) > EVENT_LIMIT:
             raise TooLarge
         asked = asyncio.ensure_future(_in_thread(lambda: self._invoke(invoke)))
         done, _ = await asyncio.wait([asked], timeout=invoke.wait)
@@ -85,9 +84,11 @@ class Containers:
             raise CannotRun(str(error)) from None
         payload = written.getvalue().encode()
         if not payload:
-            message = f"Task timed out after {invoke.function.timeout:.2f} seconds"
-            error = {"errorType": "Sandbox.Timedout", "errorMessage": f"RequestId: {invoke.id} Error: {message}"}
-            return Result(json.dumps(error).encode(), "Unhandled", bytes(log.written))
+            text = f"RequestId: {invoke.id} Error: Task timed out after {invoke.function.timeout:.2f} seconds"
+            payload = json.dumps({"errorType": "Sandbox.Timedout", "errorMessage": text}).encode()
+        elif len(payload) > RESULT_LIMIT:
+            text = f"Response payload size exceeded maximum allowed payload size ({RESULT_LIMIT} bytes)."
+            payload = json.dumps({"errorType": "Function.ResponseSizeTooLarge", "errorMessage": text}).encode()
         return Result(payload, "Unhandled" if _is_error(payload) else None, bytes(log.written))
 
 

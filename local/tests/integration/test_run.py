@@ -162,7 +162,7 @@ def test_broken_template_leaves_the_last_good_one_serving(server):
     server.replace("template.yaml", "Resources:", "Resources: [")
 
     assert server.get() == (200, HELLO)
-    assert server.says("not taken over, what was read before goes on")
+    assert server.says("not reloaded, still serving the last valid template")
     server.restore()
     server.replace("template.yaml", "Hello from Lambda", "edited")
     assert server.get() == (200, {"message": "edited"})
