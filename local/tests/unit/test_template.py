@@ -75,7 +75,7 @@ def test_project_is_read_through_sam_cli(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     with Context(Once(containers=False, serves=True), template_file="template.yaml", **case.get("options", {})) as read:
-        functions = {function.name: function for function in read.project.full_paths.values()}
+        functions = read.project.by_name
 
     assert [line(route) for api in read.project.apis for route in api.routes] == case["routes"]
     for function, expected in case.get("variables", {}).items():
