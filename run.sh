@@ -1,12 +1,17 @@
 #!/usr/bin/env bash
 # Serves the API of template.yaml at http://127.0.0.1:3000, in containers or, where no engine answers, without them.
 #
-# Usage: ./run.sh [--no-docker] [option of sam local start-api]...
-#        ./run.sh [--no-docker] invoke | start-lambda | generate-event [option of that sam local command]...
+# Usage: ./run.sh [--no-docker] [--stack NAME] [--record DIRECTORY] [option of sam local start-api]...
+#        ./run.sh [--no-docker] [--stack NAME] invoke | start-lambda [option of that sam local command]...
+#        ./run.sh generate-event [option of sam local generate-event]...
 #        ./run.sh --sam [option of sam local start-api]...   SAM CLI alone, which needs a container engine
 #        ./run.sh --help
 #
-# env.json  environment variables for this machine, if it exists (see env.json.example)
+# --stack NAME         give functions the names that tables, queues and so on have in this deployed stack
+# --record DIRECTORY   write each request's event, and the function's answer, to a file there
+# env.json             environment variables for this machine, if it exists (see env.json.example)
+# AWS_ENDPOINT_URL     an emulated AWS on this machine, which functions then call (also AWS_ENDPOINT_URL_DYNAMODB, ...)
+# AWS_REGION           the functions' region (default: AWS_DEFAULT_REGION, then the profile's, then us-east-1)
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -20,6 +25,5 @@ if [ "${1:-}" = --sam ]; then
   if [ -e env.json ]; then set -- "$@" --env-vars env.json; fi
   exec .tools/bin/sam local start-api --template-file template.yaml "${@:2}"
 fi
-# An unfinished handler cannot touch a real account: none of these is in any process that it could look into.
-exec env -u AWS_PROFILE -u AWS_ACCESS_KEY_ID -u AWS_SECRET_ACCESS_KEY -u AWS_SESSION_TOKEN -u AWS_ENDPOINT_URL \
-  .tools/bin/python -m local "$@"
+# An unfinished handler cannot touch a real account: no process that it could look into has these.
+exec env -u AWS_ACCESS_KEY_ID -u AWS_SECRET_ACCESS_KEY -u AWS_SESSION_TOKEN .tools/bin/python -m local "$@"

@@ -1,23 +1,25 @@
 """./run.sh: `sam local` with the engine that this machine has.
 
-Usage: python -m local [--no-docker] [COMMAND] [option of sam local COMMAND]...
+Usage: python -m local [--no-docker] [COMMAND] [--stack NAME] [--record DIRECTORY] [option of sam local COMMAND]...
 COMMAND is start-api unless it is named; the folder with template.yaml is the current one.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
+from collections.abc import Sequence
+from typing import NoReturn
 
 COMMANDS = ("start-api", "start-lambda", "invoke", "generate-event", "execution", "callback")
 
 
 def main(arguments: list[str]) -> None:
-    processes = "--no-docker" in arguments
-    arguments = [argument for argument in arguments if argument != "--no-docker"]
+    own, arguments = _options("--stack", "--record", flags=["--no-docker"]).parse_known_args(arguments)
     command = arguments.pop(0) if arguments and arguments[0] in COMMANDS else "start-api"
     if arguments and command not in ("invoke", "execution", "callback", "generate-event") and arguments[0][:1] != "-":
-        sys.exit(f"run.sh: there is no command {arguments[0]}; see ./run.sh --help")
+        _fail(f"there is no command {arguments[0]}; see ./run.sh --help")
     os.environ["SAM_CLI_TELEMETRY"] = "0"
     os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
     os.environ["__SAM_CLI_APP_DIR"] = os.path.abspath(".aws-sam")
@@ -25,20 +27,48 @@ def main(arguments: list[str]) -> None:
     for name in ("NO_PROXY", "no_proxy"):
         os.environ[name] = ",".join(filter(None, [os.environ.get(name), "127.0.0.1", "localhost"]))
     serves = command in ("start-api", "start-lambda", "invoke") and "--help" not in arguments
-    if serves:
+    given, _ = _options("-t", "--template", "--template-file", "--hook-name", "--profile", "--region").parse_known_args(
+        arguments
+    )
+    if serves and not (given.t or given.template or given.template_file or given.hook_name):
         # The template itself: SAM CLI would take what an earlier build has left in .aws-sam.
-        if not _given(arguments, "-t", "--template", "--template-file", "--hook-name"):
-            arguments += ["--template-file", "template.yaml"]
-        if _given(arguments, "--profile"):
-            print("The function gets your real AWS credentials, since --profile asks for them.", file=sys.stderr)
+        arguments += ["--template-file", "template.yaml"]
+    if own.stack and not serves:
+        _fail(f"--stack is for a command that runs functions, not for {command}; see ./run.sh --help")
+    if own.record and command != "start-api":
+        _fail(f"--record is for requests to the API; run it without {command}: ./run.sh --record {own.record}")
 
-    from local import sam
+    from local import aws, deployed, recording, sam
 
-    sam.run([command, *arguments], containers=not processes and serves and bool(sam.container_engine()))
+    used = aws.of(os.environ, given.profile, given.region)
+    if command == "invoke" and serves and (used.reachable or used.kept_out):
+        print("\n".join(used.describe()), file=sys.stderr)
+    try:
+        found = deployed.find(own.stack, used) if own.stack else None
+        recorder = recording.Recorder(own.record) if own.record else None
+    except (deployed.NotFound, recording.CannotRecord) as error:
+        _fail(str(error))
+    containers = serves and not own.no_docker and bool(sam.container_engine())
+    sam.run([command, *arguments], containers, used, found, recorder)
 
 
-def _given(arguments: list[str], *options: str) -> bool:
-    return any(argument.split("=")[0] in options for argument in arguments)
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        _fail(f"{message.removeprefix('argument ')}; see ./run.sh --help")
+
+
+def _options(*names: str, flags: Sequence[str] = ()) -> _Parser:
+    """A parser of these options, which leaves all others alone."""
+    parser = _Parser(add_help=False, allow_abbrev=False)
+    for name in names:
+        parser.add_argument(name)
+    for name in flags:
+        parser.add_argument(name, action="store_true")
+    return parser
+
+
+def _fail(reason: str) -> NoReturn:
+    sys.exit(f"run.sh: {reason}")
 
 
 if __name__ == "__main__":

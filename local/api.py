@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import mimetypes
 import re
@@ -15,15 +16,19 @@ from local.gateway import answer, authorizer, event, limits, validation
 from local.gateway.model import Request, Response
 from local.gateway.routes import Match
 from local.project import Project
+from local.recording import Recorder
 from local.run import Run
 from local.terminal import say, shown
 
 
 class ApiGateway:
-    """The APIs of the template; `static` is a directory whose files are served where no route matches, or None."""
+    """The APIs of the template; `static` is a directory whose files are served where no route matches, or None.
 
-    def __init__(self, run: Run, static: Path | None = None) -> None:
-        self._run, self._static = run, static
+    `recorder` gets every event of a request, and what the function has answered.
+    """
+
+    def __init__(self, run: Run, static: Path | None = None, recorder: Recorder | None = None) -> None:
+        self._run, self._static, self._recorder = run, static, recorder
         self._said: set[str] = set()
         if not run.reading.project.apis:
             raise CannotRun("template.yaml has no API; a function without one runs by: ./run.sh invoke NAME")
@@ -67,6 +72,8 @@ class ApiGateway:
         if isinstance(result, Response):
             return result
         note = _note(result)
+        if self._recorder and function:
+            note += await asyncio.to_thread(self._record, request, function, content, result)
         if result.error:
             return replace(answer.failed(request, match), note=note)
         answered = answer.response(result.payload, request, match)
@@ -75,6 +82,14 @@ class ApiGateway:
                 self._said.add(remark)
                 say(shown(remark))
         return replace(answered.response, note=note) if note else answered.response
+
+    def _record(self, request: Request, function: Function, content: dict[str, Any], result: Result) -> str:
+        assert self._recorder
+        try:
+            file = self._recorder.record(request.method, request.path, function, content, result)
+        except OSError as error:
+            return f", not recorded: {error.strerror}"
+        return f", recorded in {file}"
 
     async def _authorize(
         self, request: Request, match: Match, project: Project

@@ -1,4 +1,4 @@
-"""Checks env.json against the template: what it names and the template lacks, SAM CLI drops without a word.
+"""Checks env.json against the template, since SAM CLI drops without a word what the template does not declare.
 
 https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/serverless-sam-cli-using-invoke.html
 """
@@ -6,6 +6,22 @@ https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/s
 import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
+
+from local.aws import ENDPOINT
+
+# https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html#configuration-envvars-runtime
+_RESERVED = frozenset(
+    "AWS_ACCESS_KEY AWS_ACCESS_KEY_ID AWS_DEFAULT_REGION AWS_EXECUTION_ENV AWS_LAMBDA_FUNCTION_MEMORY_SIZE "
+    "AWS_LAMBDA_FUNCTION_NAME AWS_LAMBDA_FUNCTION_VERSION AWS_LAMBDA_INITIALIZATION_TYPE AWS_LAMBDA_LOG_GROUP_NAME "
+    "AWS_LAMBDA_LOG_STREAM_NAME AWS_LAMBDA_MAX_CONCURRENCY AWS_LAMBDA_METADATA_API AWS_LAMBDA_METADATA_TOKEN "
+    "AWS_LAMBDA_RUNTIME_API AWS_REGION AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN LAMBDA_RUNTIME_DIR LAMBDA_TASK_ROOT "
+    "_HANDLER _X_AMZN_TRACE_ID".split()
+)
+_INSTEAD = {
+    "REGION": "for another region: AWS_REGION=eu-west-1 ./run.sh",
+    "ACCESS_KEY": "for your credentials: ./run.sh --profile NAME",
+    "SESSION_TOKEN": "for your credentials: ./run.sh --profile NAME",
+}
 
 
 class Unfit(Exception):
@@ -39,7 +55,10 @@ def check(file: str, values: Mapping[str, Any], functions: Sequence[tuple[Sequen
         if not declared and function != "Parameters":
             raise Unfit(f'{file}: the template has no function "{function}"; it has {", ".join(known)}')
         for name, value in given.items():
-            if not any(name in variables for variables in declared):
+            if name in _RESERVED:
+                instead = next((text for part, text in _INSTEAD.items() if part in name), "remove it")
+                raise Unfit(f'{file}: "{name}" of {function} is reserved, Lambda sets it itself; {instead}')
+            if not name.startswith(ENDPOINT) and not any(name in variables for variables in declared):
                 where = "a function" if function == "Parameters" else function
                 raise Unfit(
                     f'{file}: "{name}" is not declared for {where}; add to template.yaml, Environment: Variables:, '

@@ -8,6 +8,7 @@ A name that AWS would invent is the logical id, as in SAM CLI.
 from __future__ import annotations
 
 import hashlib
+import re
 import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -194,12 +195,18 @@ class _Fields(dict[str, str]):
 
 
 def of(
-    kind: str, attribute: str, logical_id: str, path: str, known: Callable[[str], Any], pseudo: Mapping[str, str]
+    kind: str,
+    attribute: str,
+    logical_id: str,
+    path: str,
+    known: Callable[[str], Any],
+    pseudo: Mapping[str, str],
+    physical: str | None = None,
 ) -> tuple[str, bool]:
     """The attribute ("" for Ref) of a resource, and whether its form is documented.
 
     `path` is the resource's place among nested stacks, which makes ids unlike each other; `known` gives a property's
-    value or None.
+    value or None. `physical` is the resource's id in AWS, if it is deployed, which is what Ref returns there.
     """
     named, forms = _TYPES.get(kind, ("", {}))
     name = str((named and known(named)) or logical_id)
@@ -220,9 +227,22 @@ def of(
         function = str(known("FunctionName"))
         arn = _arn("lambda", "function:{function}").format_map({**given, "function": function})
         given["function"] = function if function.startswith("arn:") else arn
+    if physical is not None:
+        if not attribute:
+            return physical, True
+        given |= _words(forms.get("", "{name}"), physical)
     if attribute in forms:
         return forms[attribute].format_map(_Fields(path, known, given)), True
     if attribute == "Arn":
         service = kind.split("::")[1].lower() if kind.count("::") == 2 else "service"
         return _arn(service, "{name}").format_map(given), False
     return f"{logical_id}.{attribute}" if attribute else name, not attribute
+
+
+def _words(form: str, made: str) -> dict[str, str]:
+    """The words of a form, read from what has been made of it."""
+    pattern = re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>.+?)", re.escape(form))
+    found = re.fullmatch(pattern, made)
+    # An emulated AWS has addresses of its own.
+    words = found.groupdict() if found else {"name": re.split("[/:]", made)[-1]}
+    return {**words, "lower": words["name"]} if "name" in words else words

@@ -73,7 +73,8 @@ class Template:
     """`pseudo` are the pseudo parameters with one text as their value; `path` is the stack's, "" for the outermost.
 
     `include` reads a file that AWS::Include names, or raises LookupError with a reason; `nested` gives the template of
-    a nested stack by its logical id, or None where it is not at hand.
+    a nested stack by its logical id, or None where it is not at hand. `physical` are the ids in AWS of the resources
+    of a deployed stack, by logical id with the path before it; None where there is no such stack.
     """
 
     def __init__(
@@ -84,9 +85,10 @@ class Template:
         path: str = "",
         include: Callable[[str], Any] | None = None,
         nested: Callable[[str], Template | None] = lambda logical_id: None,
+        physical: Mapping[str, str] | None = None,
     ) -> None:
         self._document, self._given, self._pseudo, self._path = dict(document), parameters, pseudo, path
-        self._include, self._nested = include, nested
+        self._include, self._nested, self._physical = include, nested, physical
         self._conditions: dict[str, bool] = {}
         self._under_way: list[str] = []
         self._attributes: dict[tuple[str, str, bool], tuple[Any, list[tuple[str, str]]]] = {}
@@ -373,7 +375,10 @@ class Template:
             return None if found is NO_VALUE else found
 
         path = f"{self._path}/{name}" if self._path else name
-        found, documented = attributes.of(kind, attribute, name, path, known, self._pseudo)
+        physical = None if self._physical is None or place.linked else self._physical.get(path)
+        if self._physical is not None and not place.linked and physical is None:
+            place.note(f"{name} is not in the stack {self._pseudo['AWS::StackName']}")
+        found, documented = attributes.of(kind, attribute, name, path, known, self._pseudo, physical)
         if not documented:
             place.note(f"{name}.{attribute} is known only on AWS")
         return found

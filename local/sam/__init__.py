@@ -25,9 +25,12 @@ from samcli.commands.local.lib import local_api_service, local_lambda_service
 from samcli.lib.utils import version_checker
 
 from local.api import ApiGateway
+from local.aws import Aws
+from local.deployed import Deployed
 from local.engine import CannotRun
 from local.invoke_api import InvokeApi
 from local.pool import Pool
+from local.recording import Recorder
 from local.run import Run
 from local.sam.containers import Containers
 from local.sam.context import Context, Once
@@ -39,9 +42,15 @@ __all__ = ["container_engine", "remove_containers", "run"]
 _QUIET = ("samcli.commands.local.lib", "samcli.lib.providers", "samcli.local.docker", "samcli.local.lambdafn")
 
 
-def run(arguments: list[str], containers: bool) -> None:
+def run(
+    arguments: list[str],
+    containers: bool,
+    aws: Aws,
+    deployed: Deployed | None = None,
+    recorder: Recorder | None = None,
+) -> None:
     """Runs `sam local ARGUMENTS`, in containers or in processes, and ends the process as sam does."""
-    once = Once(containers, serves=arguments[0] != "invoke")
+    once = Once(containers, arguments[0] != "invoke", aws, deployed, recorder)
     invoke_context.InvokeContext = functools.partial(Context, once)  # type: ignore[assignment, misc]
     local_api_service.LocalApiService = _ApiService  # type: ignore[assignment, misc]
     local_lambda_service.LocalLambdaService = _LambdaService  # type: ignore[assignment, misc]
@@ -69,7 +78,8 @@ class _Service:
         server = Server()
         try:
             server.listen(*self._address)
-            self._run.serve(application, server, [*self._run.engine.describe(), *self._lines, *lines(server.url)])
+            about = [*self._run.engine.describe(), *self._lines, *self._run.reading.once.aws.describe()]
+            self._run.serve(application, server, [*about, *lines(server.url)])
         except (CannotListen, CannotRun) as error:
             raise UserException(str(error)) from None
         sys.exit()  # past SAM CLI's advice on what to do next
@@ -92,7 +102,8 @@ class _ApiService(_Service):
             self._run.reading = lambda_invoke_context.unauthorized()
         static = Path(lambda_invoke_context.get_cwd(), static_dir or "public")
         try:
-            self._gateway = ApiGateway(self._run, static if static.is_dir() else None)
+            recorder = lambda_invoke_context.once.recorder
+            self._gateway = ApiGateway(self._run, static if static.is_dir() else None, recorder)
         except CannotRun as error:
             raise UserException(str(error)) from None
 

@@ -30,10 +30,12 @@ from samcli.local.docker.manager import ContainerManager, DockerImagePullFailedE
 from samcli.local.lambdafn.runtime import LambdaRuntime
 
 from local import debugging, runtime, sources
+from local.aws import ENDPOINT, is_local
 from local.engine import EVENT_LIMIT, RESULT_LIMIT, CannotRun, Invoke, Result, StillRunning, TooLarge
 from local.reaper import Reaper
 from local.run import Run
 from local.sam.engine import container_engine, remove_containers
+from local.sam.host import Host
 from local.sam.warm import Warm
 from local.terminal import say
 
@@ -116,14 +118,24 @@ class Manager(ContainerManager):
         # A label is there from the start; an id only once a container is, which may be after this process.
         self._label = f"local.server={uuid.uuid4()}"
         self._reaper = Reaper(self._label)
+        self._host = Host()
         atexit.register(self.remove_all)
 
     def create(self, container: Any, context: Any) -> None:
         _equip(container)
+        self._lead_to_host(container)
         name, _, value = self._label.partition("=")
         container._labels[name] = value
         self._reaper.ensure()
         super().create(container, context)
+
+    def _lead_to_host(self, container: Any) -> None:
+        """An AWS that is emulated on this machine has another address in a container."""
+        environment = container._env_vars or {}
+        for name, url in environment.items():
+            if name.startswith(ENDPOINT) and is_local(url):
+                environment[name] = self._host.reachable(url)
+                container._extra_hosts = {**self._host.names(), **(container._extra_hosts or {})}
 
     def remove_all(self) -> None:
         remove_containers(self._label, again=0.2)

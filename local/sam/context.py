@@ -21,7 +21,9 @@ from samcli.local.lambdafn.runtime import LambdaRuntime
 from samcli.local.lambdafn.zip import unzip
 from samcli.local.layers.layer_downloader import LayerDownloader
 
-from local import debugging, variables
+from local import debugging, recording, variables
+from local.aws import ENDPOINT, Aws
+from local.deployed import Deployed
 from local.engine import CannotRun, Function, Invoke, TooLarge
 from local.gateway.routes import Ambiguous, Routes
 from local.pool import Pool
@@ -51,6 +53,9 @@ class Once:
 
     containers: bool
     serves: bool  # until it is ended, where `invoke` is for one event
+    aws: Aws
+    deployed: Deployed | None = None
+    recorder: recording.Recorder | None = None
     authorize: bool = True
     log: TextIO | None = None
     manager: Manager | None = None
@@ -110,8 +115,20 @@ class Context(InvokeContext):
 
     def _get_stacks(self) -> list[Stack]:
         given, extensions = self._parameter_overrides or {}, self._given.get("language_extensions") is not False
-        self._read = stacks.read(self._template_file, given, stacks.pseudo(self.region, self.account), extensions)
+        pseudo, deployed = stacks.pseudo(self.region, self.account), self.once.deployed
+        physical = None
+        if deployed:
+            pseudo, physical = {**pseudo, **deployed.pseudo}, deployed.names
+        self._read = stacks.read(self._template_file, given, pseudo, extensions, physical)
         return self._read.stacks
+
+    @property
+    def function_identifier(self) -> str:
+        names = [function.full_path for function in self._function_provider.get_all()]
+        if not self._function_identifier and len(names) > 1:
+            commands = "".join(f"\n  ./run.sh invoke {name}" for name in names)
+            raise UserException(f"the template has {len(names)} functions; name the one to invoke:{commands}")
+        return super().function_identifier
 
     @property
     def debug_port(self) -> int | None:
@@ -269,6 +286,7 @@ class Runner(LocalLambdaRunner):
 
     def invoke(self, function_identifier: str, event: str, tenant_id: str | None = None, **options: Any) -> Any:
         """In processes, the engine's one invoke; `stdout` among the options gets its answer."""
+        event = recording.event_in(event)
         if self.local_runtime:
             return super().invoke(function_identifier, event, tenant_id, **options)
         found = self.get_function(function_identifier, tenant_id)
@@ -289,6 +307,8 @@ class Runner(LocalLambdaRunner):
     def _make_env_vars(self, function: SamFunction) -> EnvironmentVariables:
         made = super()._make_env_vars(function)
         made.shell_env_values = {}
+        given = {name: "" for name in made.override_values if name.startswith(ENDPOINT)}  # declared or not
+        made.variables = {**given, **self.context.once.aws.endpoints, **made.variables}
         # In a terminal a log line is a line; JSON is for the log group.
         group = (function.logging_config or {}).get("LogGroup") or f"/aws/lambda/{function.functionname}"
         made.logging_config = {"LogGroup": group}

@@ -1,5 +1,6 @@
 """The container engine of this machine."""
 
+import ipaddress
 import time
 
 from samcli.local.docker.container_client_factory import ContainerClientFactory
@@ -27,3 +28,14 @@ def remove_containers(label, again):
                 container.remove(force=True)
             except Exception:  # gone, or going
                 continue
+
+
+def bridge():
+    """The address of this machine in the network that containers are in by default, or None where there is none."""
+    client = ContainerClientFactory.create_client()
+    try:
+        (network,) = client.networks.get("bridge").attrs["IPAM"]["Config"]
+    except Exception:  # another engine
+        return None
+    first = next(ipaddress.ip_network(network["Subnet"]).hosts())
+    return network.get("Gateway") or str(first)

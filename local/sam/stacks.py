@@ -102,10 +102,19 @@ def pseudo(region: str, account: str) -> dict[str, str]:
     }
 
 
-def read(file: str, parameters: Mapping[str, Any], pseudo: Mapping[str, str], extensions: bool = True) -> Stacks:
-    """Reads a template and those nested in it; with `extensions`, AWS::LanguageExtensions in Transform counts."""
+def read(
+    file: str,
+    parameters: Mapping[str, Any],
+    pseudo: Mapping[str, str],
+    extensions: bool = True,
+    physical: Mapping[str, str] | None = None,
+) -> Stacks:
+    """Reads a template and those nested in it; with `extensions`, AWS::LanguageExtensions in Transform counts.
+
+    `physical` are the ids in AWS of the resources of a deployed stack.
+    """
     found = Stacks()
-    _Source(found, file, parameters, pseudo, extensions).collect()
+    _Source(found, file, parameters, pseudo, extensions, physical=physical).collect()
     _share_layers(found)
     for stack in found.stacks:
         _merge_globals(stack)
@@ -126,9 +135,11 @@ class _Source:
         parent: str = "",
         name: str = "",
         metadata: Mapping[str, Any] | None = None,
+        physical: Mapping[str, str] | None = None,
     ) -> None:
         self._found, self._file, self._extensions = found, file, extensions
         self._pseudo, self._parent, self._name, self._metadata = pseudo, parent, name, metadata or {}
+        self._physical = physical
         self._parameters = {**pseudo, **parameters}
         self._children: dict[str, _Source | None] = {}
         document = get_template_data(file)
@@ -138,7 +149,7 @@ class _Source:
         expanded = expand_language_extensions(document, parameter_values=self._parameters, enabled=extensions)
         self._document: dict[str, Any] = expanded.expanded_template
         path = posixpath.join(parent, name)
-        self.template = Template(self._document, parameters, pseudo, path, self._include, self._nested)
+        self.template = Template(self._document, parameters, pseudo, path, self._include, self._nested, physical)
 
     def collect(self) -> None:
         """Appends the stack, and those nested in it, to what was found."""
@@ -186,8 +197,9 @@ class _Source:
         name = ResourceMetadataNormalizer.get_resource_id(resource, logical_id)
         parameters, parent = self.template.parameters_of(logical_id), posixpath.join(self._parent, self._name)
         try:
+            own = {"SamResourceId": name}
             return _Source(
-                self._found, file, parameters, self._pseudo, self._extensions, parent, name, {"SamResourceId": name}
+                self._found, file, parameters, self._pseudo, self._extensions, parent, name, own, self._physical
             )
         except (TemplateNotFoundException, TemplateFailedParsingException, InvalidSamDocumentException) as error:
             return self._leave_out(logical_id, str(error))

@@ -1,0 +1,70 @@
+"""The address at which a container finds what listens on this machine alone, such as an emulated AWS."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import sys
+import threading
+from functools import cached_property
+from urllib.parse import urlsplit
+
+from local.sam.engine import bridge
+
+# Docker Desktop and its like have this name, and lead it to what listens on 127.0.0.1.
+# https://docs.docker.com/desktop/features/networking/#i-want-to-connect-from-a-container-to-a-service-on-the-host
+_NAME = "host.docker.internal"
+
+
+class Host:
+    """An engine of Linux leads its containers to the bridge, on which a relay listens for them; others have a name."""
+
+    def __init__(self) -> None:
+        self._relays: dict[tuple[str, int], int] = {}
+        self._lock = threading.Lock()
+
+    @cached_property
+    def _bridge(self) -> str | None:
+        return bridge() if sys.platform == "linux" else None
+
+    def names(self) -> dict[str, str]:
+        """What a container needs in /etc/hosts."""
+        return {_NAME: "host-gateway"}
+
+    def reachable(self, url: str) -> str:
+        """The URL, which names a port of this machine, as a container can ask it."""
+        parts = urlsplit(url)
+        target = (parts.hostname or "127.0.0.1", parts.port or (443 if parts.scheme == "https" else 80))
+        with self._lock:
+            if self._bridge and target not in self._relays:
+                with contextlib.suppress(OSError):  # the engine is on another machine, a virtual one as a rule
+                    self._relays[target] = _relay(self._bridge, target)
+        host = f"{self._bridge}:{self._relays[target]}" if target in self._relays else f"{_NAME}:{target[1]}"
+        return parts._replace(netloc=host).geturl()
+
+
+def _relay(address: str, target: tuple[str, int]) -> int:
+    """Listens at the address and connects to the target, until the process ends. Returns the port. Raises OSError."""
+    listening = socket.create_server((address, 0))
+    threading.Thread(target=_accept, args=(listening, target), daemon=True).start()
+    return int(listening.getsockname()[1])
+
+
+def _accept(listening: socket.socket, target: tuple[str, int]) -> None:
+    while True:
+        here, _ = listening.accept()
+        try:
+            there = socket.create_connection(target)
+        except OSError:  # nothing listens; the caller sees a connection that ends
+            here.close()
+            continue
+        for one, other in ((here, there), (there, here)):
+            threading.Thread(target=_copy, args=(one, other), daemon=True).start()
+
+
+def _copy(one: socket.socket, other: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := one.recv(65536):
+            other.sendall(data)
+    with contextlib.suppress(OSError):
+        other.shutdown(socket.SHUT_WR)
