@@ -57,7 +57,7 @@ case "${1:-}" in
     ;;
 esac
 
-./install.sh
-export PATH="$PWD/.venv/bin:$PATH"
+./install.sh --tools
+export PATH="$PWD/.tools/bin:$PATH"
 # Nothing can ask a question.
-exec .venv/bin/python -m local.deploying "$steps" "$@" </dev/null
+exec .tools/bin/python -m local.deploying "$steps" "$@" </dev/null

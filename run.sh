@@ -14,5 +14,5 @@ if [ "${1:-}" = --help ]; then
   exit
 fi
 
-./install.sh
-exec .venv/bin/python -m local "$@"
+./install.sh --tools
+exec .tools/bin/python -m local "$@"

@@ -40,12 +40,12 @@ else
   works=no
 fi
 
-if [ "$PYTHON" = .venv/bin/python ]; then
-  line ok uv "the tools are installed in .venv"
+if [ "$PYTHON" = .tools/bin/python ]; then
+  line ok uv "the tools are installed in .tools"
 elif command -v uv >/dev/null; then
   line ok uv "$(uv --version), installs the tools"
 elif "$PYTHON" -c 'import ensurepip, venv' 2>/dev/null; then
-  line ok uv "installs the tools; not on PATH, so ./install.sh fetches it into .venv"
+  line ok uv "installs the tools; not on PATH, so ./install.sh fetches it into .tools"
 else
   line missing uv "or Python's venv module installs the tools. From https://docs.astral.sh/uv or: sudo apt install python3-venv"
   works=no

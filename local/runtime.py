@@ -1,110 +1,75 @@
 """The Python that a function runs on, and what it may import: what Lambda has, and src/requirements.txt.
 
-Everything lies in .venv/lambda, apart from the tools' own packages: a function that imports something which is only
-installed for SAM CLI fails here as it would on Lambda.
+Everything lies in .tools/lambda, apart from the tools' own packages: a function that imports something which is only
+installed for SAM CLI or for its tests fails here as it would on Lambda.
 https://docs.aws.amazon.com/lambda/latest/dg/lambda-python.html
 """
 
+import contextlib
 import hashlib
-import json
 import os
 import re
 import shutil
-import subprocess
-import sys
 import tempfile
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
+from local import lock, pythons, uv
+from local.uv import InstallError
+
+__all__ = ["InstallError", "packages", "python", "tool", "version"]
+
 _HERE = Path(__file__).parent
-_HOME = Path(sys.prefix) / "lambda"
-_UV = Path(sys.prefix) / "bin" / "uv"
-_FETCH_S = 60
-_OLDEST = (3, 10)
+_TOOLS = _HERE.parent / ".tools"
+_UV = _TOOLS / "bin" / "uv"
+_HOME = _TOOLS / "lambda"
+PYTHONS = _HOME / "pythons"
+_INSIDE = _HERE / "inside" / "requirements.txt"
 
 # Lambda's operating system for Python 3.12 and newer is Amazon Linux 2023 with glibc 2.34; before, Amazon Linux 2 with
 # glibc 2.26. https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html
 _PLATFORMS = {"x86_64": "x86_64-manylinux_2_28", "arm64": "aarch64-manylinux_2_28"}
 _OLD_PLATFORMS = {"x86_64": "x86_64-manylinux2014", "arm64": "aarch64-manylinux2014"}
 
+_environments: dict[str, Path] = {}  # by runtime, the ones of this process
+_looking = threading.Lock()
 
-class InstallError(Exception):
-    """Something that the function needs could not be installed; the text is the installer's reason."""
+Say = Callable[[str], None]
 
 
-def python(runtime, say):
-    """The interpreter (a Path) for a runtime such as "python3.13", with what Lambda has installed beside it.
+def python(runtime: str, say: Say) -> Path:
+    """The interpreter for a runtime such as "python3.13", with what Lambda has installed beside it.
 
-    The first call makes it, from a Python that uv finds or fetches; when there is none of that version, from the
-    nearest one. `say` is given a line about each step that takes time. Raises InstallError.
+    The first call makes it, from a Python of that version that this machine has or that can be fetched; when there is
+    none, from the nearest one, and then every process looks for the right one again. `say` is given a line about each
+    step that takes time. Raises InstallError.
     """
-    home = _HOME / runtime
-    interpreter = home / "bin" / "python"
-    if not interpreter.exists():
-        _make(home, lambda new: _create(new, runtime.removeprefix("python"), say))
-    return interpreter
+    return _environment(runtime, say) / "bin" / "python"
 
 
-def version(runtime):
-    """The version, such as "3.13.1", of the interpreter that stands for the runtime."""
-    return re.search(r"^version\w* = (\S+)", (_HOME / runtime / "pyvenv.cfg").read_text(), re.MULTILINE)[1]
+def version(runtime: str) -> str:
+    """The version, such as "3.13.1", of the interpreter that stands for the runtime, once `python` has made it."""
+    return pythons.version(_environments[runtime])
 
 
-def packages(code, runtime, say, architecture=None):
-    """The directory (a Path) with what `code`/requirements.txt lists, or None when it lists nothing.
+def packages(code: Path | str, runtime: str, say: Say, architecture: str | None = None) -> Path | None:
+    """The directory with what `code`/requirements.txt lists, or None when it lists nothing.
 
     Wheels are for this machine and the interpreter that stands for the runtime; with an `architecture` ("x86_64",
     "arm64") they are for Lambda's, as a container needs them. Raises InstallError with the installer's reason.
     """
     requirements = Path(code) / "requirements.txt"
-    text = _read(requirements)
+    text = listed(requirements)
     return _installed(text, f"--requirements={requirements}", runtime, say, architecture) if text else None
 
 
-def tool(requirement, runtime, say, architecture=None):
-    """The directory (a Path) with a package that only some starts need, such as "debugpy==1.8.22"; see packages."""
+def tool(requirement: str, runtime: str, say: Say, architecture: str | None = None) -> Path:
+    """The directory with a package that only some starts need, such as "debugpy==1.8.22"; see packages."""
     return _installed(requirement, requirement, runtime, say, architecture)
 
 
-def _installed(text, what, runtime, say, architecture):
-    target = [f"--python={_HOME / runtime / 'bin' / 'python'}", "--compile-bytecode"]
-    if architecture:
-        number = runtime.removeprefix("python")
-        platform = (_PLATFORMS if _number(number) >= (3, 12) else _OLD_PLATFORMS)[architecture]
-        target = [f"--python-version={number}", f"--python-platform={platform}", "--only-binary=:all:"]
-    key = hashlib.sha256("\n".join([text, *target]).encode()).hexdigest()[:16]
-    home = _HOME / "packages" / key
-    if not home.exists():
-        say(f"==> Installing {os.path.relpath(what.removeprefix('--requirements=')) if what[0] == '-' else what}")
-        _make(home, lambda new: _pip_install(*target, f"--target={new}", what))
-    return home
-
-
-def _create(new, number, say):
-    venv = ["venv", "--no-project", new]
-    if not _try(*venv, f"--python={number}", "--no-python-downloads"):
-        say(f"==> Fetching Python {number}, which template.yaml asks for")
-        if not _try(*venv, f"--python={number}", "--managed-python"):
-            _uv(*venv, f"--python={_nearest(number)}")
-    say("==> Installing what Lambda's Python runtime has")
-    _pip_install("--compile-bytecode", f"--python={new}", f"--requirements={_HERE / 'requirements.txt'}")
-
-
-def _nearest(number):
-    listed = json.loads(_uv("python", "list", "--only-installed", "--output-format=json"))
-    wanted = _number(number)
-    found = {
-        _number(entry["version"]): entry["path"] for entry in reversed(listed) if entry["implementation"] == "cpython"
-    }
-    usable = [candidate for candidate in found if candidate >= _OLDEST] or [sys.version_info[:2]]
-    nearest = min(usable, key=lambda candidate: (abs(candidate[1] - wanted[1]), -candidate[1]))
-    return found.get(nearest, sys.executable)
-
-
-def _number(text):
-    return tuple(int(part) for part in text.split(".")[:2])
-
-
-def _read(requirements):
+def listed(requirements: Path) -> str:
     """The text of the file and of those that it names with -r or -c, without comments and empty lines."""
     try:
         lines = [re.sub(r"(^|\s)#.*", "", line).strip() for line in requirements.read_text().splitlines()]
@@ -113,45 +78,82 @@ def _read(requirements):
     lines = [line for line in lines if line]
     for line in lines[:]:
         if named := re.match(r"(?:-r|-c|--requirement|--constraint)[ =]?(.+)", line):
-            lines.append(_read(requirements.parent / named[1].strip()))
+            lines.append(listed(requirements.parent / named[1].strip()))
     return "\n".join(lines)
 
 
-def _make(home, fill):
+def _environment(runtime: str, say: Say) -> Path:
+    with _looking:
+        if runtime not in _environments:
+            right, fallback = _HOME / runtime, _HOME / f"{runtime}-fallback"
+            number = runtime.removeprefix("python")
+            if not _works(right):
+                with _locked(say) as holding:
+                    found = pythons.find_or_fetch(number, PYTHONS, _UV, say, holding)
+                if found:
+                    _make_environment(right, found, say)
+                elif not _works(fallback):
+                    _make_environment(fallback, pythons.nearest(number, PYTHONS), say)
+            _environments[runtime] = right if _works(right) else fallback
+        return _environments[runtime]
+
+
+def _works(environment: Path) -> bool:
+    return (environment / "bin" / "python").exists()  # the Python behind the link may have been removed
+
+
+def _make_environment(home: Path, interpreter: Path, say: Say) -> None:
+    def fill(new: Path, holding: int) -> None:
+        say("==> Installing what Lambda's Python runtime has")
+        uv.run(_UV, "venv", "--no-project", "--allow-existing", "--python", interpreter, new, holding=holding)
+        _pip_install(holding, f"--python={new}", "--compile-bytecode", f"--requirements={_INSIDE}")
+
+    _make(home, _works, say, fill)
+
+
+def _installed(text: str, what: str, runtime: str, say: Say, architecture: str | None) -> Path:
+    number = runtime.removeprefix("python")
+    if architecture:
+        new_enough = tuple(map(int, number.split("."))) >= (3, 12)
+        platform = (_PLATFORMS if new_enough else _OLD_PLATFORMS)[architecture]
+        wheels = [f"--python-version={number}", f"--python-platform={platform}", "--only-binary=:all:"]
+        target = [f"--python={_TOOLS}", *wheels]
+    else:
+        target = [f"--python={python(runtime, say)}", "--compile-bytecode"]
+        wheels = [version(runtime)]
+    key = hashlib.sha256("\n".join([text, *wheels]).encode()).hexdigest()[:16]
+    home = _HOME / "packages" / key
+
+    def fill(new: Path, holding: int) -> None:
+        say(f"==> Installing {os.path.relpath(what.removeprefix('--requirements=')) if what[0] == '-' else what}")
+        _pip_install(holding, *target, f"--target={new}", what)
+
+    if not home.exists():
+        _make(home, Path.exists, say, fill)
+    return home
+
+
+def _make(home: Path, made: Callable[[Path], bool], say: Say, fill: Callable[[Path, int], None]) -> None:
     """Fills a new directory and puts it in place whole: an interruption leaves nothing that a later start trusts."""
     home.parent.mkdir(parents=True, exist_ok=True)
-    new = Path(tempfile.mkdtemp(prefix=".new-", dir=home.parent))
-    try:
-        fill(new)
-        new.chmod(0o755)
-        new.rename(home)
-    except OSError:
-        if not home.exists():
-            raise
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
+    with _locked(say) as holding:
+        if made(home):  # by whom we have waited for
+            return
+        for interrupted in home.parent.glob(".new-*"):
+            shutil.rmtree(interrupted, ignore_errors=True)
+        new = Path(tempfile.mkdtemp(prefix=".new-", dir=home.parent))
+        try:
+            fill(new, holding)
+            new.chmod(0o755)
+            shutil.rmtree(home, ignore_errors=True)
+            new.rename(home)
+        finally:
+            shutil.rmtree(new, ignore_errors=True)
 
 
-def _try(*arguments):
-    try:
-        _uv(*arguments, timeout=_FETCH_S)
-    except InstallError:
-        return False
-    return True
+def _locked(say: Say) -> contextlib.AbstractContextManager[int]:
+    return lock.held(_TOOLS.resolve().parent, say)
 
 
-def _pip_install(*arguments):
-    _uv("pip", "install", "--quiet", *arguments)
-
-
-def _uv(*arguments, timeout=None):
-    own = {"UV_PYTHON_INSTALL_DIR": str(_HOME / "pythons"), "UV_HTTP_RETRIES": "1"}
-    try:
-        done = subprocess.run(
-            [_UV, *arguments], env={**os.environ, **own}, capture_output=True, text=True, timeout=timeout
-        )
-    except subprocess.TimeoutExpired:
-        raise InstallError(f"uv {arguments[0]} did not end within {timeout} s") from None
-    if done.returncode:
-        raise InstallError(done.stderr.strip())
-    return done.stdout
+def _pip_install(holding: int, *arguments: str) -> None:
+    uv.run(_UV, "pip", "install", *arguments, holding=holding)

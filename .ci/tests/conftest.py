@@ -11,7 +11,7 @@ from local.tests.integration.conftest import deploy, developer, emulator, engine
 
 @pytest.fixture(scope="session")
 def new_project(tmp_path_factory):
-    """Makes a copy of the repository: the files that git knows, with the tools that ./install.sh put into .venv."""
+    """Makes a copy of the repository: the files that git knows, with what ./install.sh has installed."""
 
     def copy():
         directory = tmp_path_factory.mktemp("project") / "my-app"
@@ -21,7 +21,8 @@ def new_project(tmp_path_factory):
             target = directory / name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, target)
-        (directory / ".venv").symlink_to(ROOT / ".venv")
+        for name in (".tools", ".venv"):
+            (directory / name).symlink_to(ROOT / name)
         return directory
 
     return copy

@@ -40,7 +40,8 @@ VOLATILE = [
 
 # Lines that only some machines show: without the template's Python, without an engine, in containers.
 ONLY_SOMETIMES = re.compile(
-    r"==> Fetching Python .*|==> Installing (what Lambda's|the Runtime|src/).*|python3\.\d+ is not on this machine .*|"
+    r"==> Fetching Python .*|==> Installing (what Lambda's|the Runtime|src/).*|"
+    r"(python|==> Python )3\.\d+ is not on this machine .*|"
     r"Reading invoke payload .*|(START|END|REPORT) RequestId.*|"
 )
 
@@ -146,7 +147,8 @@ def expected(shown):
 def clone(new_project):
     """A clone without the tools."""
     project = new_project()
-    (project / ".venv").unlink()
+    for name in (".tools", ".venv"):
+        (project / name).unlink()
     subprocess.run("git init --quiet && git add --all", shell=True, cwd=project, check=True)
     return project
 
@@ -154,7 +156,7 @@ def clone(new_project):
 @pytest.fixture
 def terminal(clone, new_machine, tmp_path):
     # The cache of packages is the one thing that this new machine has.
-    cache = subprocess.run([readme.ROOT / ".venv/bin/uv", "cache", "dir"], capture_output=True, text=True, check=True)
+    cache = subprocess.run([readme.ROOT / ".tools/bin/uv", "cache", "dir"], capture_output=True, text=True, check=True)
     environment = {**new_machine, "UV_CACHE_DIR": cache.stdout.strip(), "TMPDIR": str(tmp_path)}
     # On a terminal curl draws no progress bar.
     (tmp_path / ".curlrc").write_text("silent\nshow-error\n")

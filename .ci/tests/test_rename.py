@@ -14,7 +14,7 @@ OLD = re.compile(r"my-app|MyFunction|MyEndpoint|my-endpoint|\blambda\.(handler|p
 @pytest.fixture
 def renamed(project):
     (rename,) = [command.text for command in readme.commands() if command.text.startswith("git mv ")]
-    for command in ["git init --quiet && git add --all -- ':!.venv'", rename]:
+    for command in ["git init --quiet && git add --all -- ':!.venv' ':!.tools'", rename]:
         subprocess.run(["bash", "-euc", command], cwd=project, check=True)
     return project
 

@@ -13,7 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, 
 
 from local.deploying import Failure
 
-CONFIGURE = "aws configure"
+CONFIGURE = ".venv/bin/aws configure"
 _SECRETS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 # What else leads to credentials, in a shell, in a container and in a GitHub workflow.
 _LEADS = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_ROLE_ARN", "AWS_WEB_IDENTITY", "AWS_CONTAINER_", "AWS_LOGIN_")
@@ -69,7 +69,7 @@ def reason(error: Exception, region: str) -> str:
         )
     if "SignatureDoesNotMatch" in text:
         return f"AWS refuses these credentials; enter them again with: {CONFIGURE}"
-    return f"AWS does not say whose credentials these are; see aws sts get-caller-identity: {text}"
+    return f"AWS does not say whose credentials these are; see .venv/bin/aws sts get-caller-identity: {text}"
 
 
 @contextlib.contextmanager

@@ -63,12 +63,12 @@ def obstacle(name: str, status: str, region: str) -> str | None:
     if status == "UPDATE_ROLLBACK_FAILED":
         return (
             f"the stack {name} is in {status}: an update failed, and so did the way back; mend what the events name, "
-            f"then run: aws cloudformation continue-update-rollback {target}"
+            f"then run: .venv/bin/aws cloudformation continue-update-rollback {target}"
         )
     if status == "IMPORT_ROLLBACK_FAILED":
         return (
             f"the stack {name} is in {status}: an import of resources failed, and so did the way back; "
-            f"see why: aws cloudformation describe-stack-events {target}"
+            f"see why: .venv/bin/aws cloudformation describe-stack-events {target}"
         )
     if status.endswith("_IN_PROGRESS"):
         phase = status.removesuffix("_IN_PROGRESS").removesuffix("_CLEANUP").removesuffix("_COMPLETE")
@@ -76,11 +76,11 @@ def obstacle(name: str, status: str, region: str) -> str | None:
             what = "an import of resources" if phase == "IMPORT" else "another deployment"
             return (
                 f"the stack {name} is in {status}: {what} is running, or an interrupted one still is; "
-                f"wait for its end with: aws cloudformation wait {waiter} {target}"
+                f"wait for its end with: .venv/bin/aws cloudformation wait {waiter} {target}"
             )
         return (
             f"the stack {name} is in {status}: what failed is being undone; run ./deploy.sh again once that is over, "
-            f"which this shows: aws cloudformation describe-stacks {target} --query Stacks[0].StackStatus"
+            f"which this shows: .venv/bin/aws cloudformation describe-stacks {target} --query Stacks[0].StackStatus"
         )
     return None
 
@@ -142,7 +142,7 @@ def delete(name: str, say: Callable[[str], None]) -> None:
     region = boto3.Session().region_name
     if stack.get("EnableTerminationProtection"):
         raise Failure(
-            f"the stack {name} is protected against its removal; take the protection off with: aws cloudformation "
+            f"the stack {name} is protected against its removal; take the protection off with: .venv/bin/aws cloudformation "
             f"update-termination-protection --no-enable-termination-protection --stack-name {name} --region {region}"
         )
     resources = _resources(name)

@@ -24,7 +24,7 @@ def check(template: Path) -> None:
         return
     if found := errors(template):
         first = found[0]
-        more = f" ({len(found) - 1} more: cfn-lint {template})" if len(found) > 1 else ""
+        more = f" ({len(found) - 1} more: .tools/bin/cfn-lint {template})" if len(found) > 1 else ""
         raise Failure(f"{template}, line {first.linenumber}: {sentence(first)}{more}")
     PASSED.parent.mkdir(exist_ok=True)
     PASSED.write_text(state)

@@ -1,4 +1,4 @@
-"""How fast ./run.sh is, beside what else serves such a function: .venv/bin/python local/tests/benchmark.py [--quick]
+"""How fast ./run.sh is, beside what else serves such a function: .tools/bin/python local/tests/benchmark.py [--quick]
 
 Starts all that it compares, each in a copy of the project: the engine "processes", the floor (AWS's emulator and
 runtime client, asked directly), Flask's development server with the same answer and, where a container engine answers,
@@ -22,8 +22,8 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-TOOLS = ROOT / ".venv" / "bin"
-EMULATOR = next((ROOT / ".venv").glob(f"lib/*/site-packages/samcli/local/rapid/aws-lambda-rie-{os.uname().machine}*"))
+TOOLS = ROOT / ".tools" / "bin"
+EMULATOR = next((ROOT / ".tools").glob(f"lib/*/site-packages/samcli/local/rapid/aws-lambda-rie-{os.uname().machine}*"))
 INVOKE = "/2015-03-31/functions/function/invocations"
 QUICK = "--quick" in sys.argv
 OFFLINE = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), "http://127.0.0.1:9")
@@ -64,8 +64,12 @@ class Served:
         self.name, self.command, self.requests = name, command, requests
         self.source, self.file, self.method, self.path = source, file, method, path
         self.directory = Path(tempfile.mkdtemp()) / "my-app"
-        shutil.copytree(ROOT, self.directory, ignore=shutil.ignore_patterns(".git", ".venv", ".aws-sam", "env.json"))
-        (self.directory / ".venv").symlink_to(ROOT / ".venv")
+        shutil.copytree(ROOT / "local" / "tests" / "project", self.directory)
+        shutil.copytree(ROOT / "local", self.directory / "local", ignore=shutil.ignore_patterns("tests", "__pycache__"))
+        for name in ("install.sh", "run.sh", "requirements.txt"):
+            shutil.copy2(ROOT / name, self.directory)
+        (self.directory / ".tools").symlink_to(ROOT / ".tools")
+        subprocess.run([self.directory / "install.sh"], stderr=subprocess.DEVNULL, check=True)
         self.save(0)
         self.process = None
 
@@ -202,7 +206,7 @@ class Served:
 
 
 def contestants():
-    python = next((ROOT / ".venv" / "lambda").glob("python3.*/bin/python"))
+    python = next((ROOT / ".tools" / "lambda").glob("python3.*/bin/python"))
     runtime_api = f"127.0.0.1:{free_port()}"
     floor = [EMULATOR, "--log-level", "error", "--runtime-interface-emulator-address", "127.0.0.1:{port}"]
     floor += ["--runtime-api-address", runtime_api, python, "-m", "awslambdaric", "lambda.handler"]

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -13,20 +14,22 @@ SAMPLE = Path(__file__).parent / "project"
 
 @pytest.fixture(scope="session")
 def new_project(tmp_path_factory):
-    """Makes a project of the scripts, local/ and the sample, with the tools that ./install.sh put into .venv."""
+    """Makes a project of the scripts, local/ and the sample, where ./install.sh has nothing left to do."""
 
-    def make():
+    def make(installed=None):
         directory = tmp_path_factory.mktemp("project") / "my-app"
         shutil.copytree(SAMPLE, directory)
         shutil.copytree(ROOT / "local", directory / "local", ignore=shutil.ignore_patterns("tests", "__pycache__"))
         for name in SCRIPTS:
             shutil.copy2(ROOT / name, directory)
-        (directory / "local" / "tests").mkdir()
-        shutil.copy2(ROOT / "local/tests/requirements.txt", directory / "local" / "tests")
-        (directory / ".venv").symlink_to(ROOT / ".venv")
+        (directory / ".tools").symlink_to(ROOT / ".tools")
+        if installed:
+            (directory / ".venv").symlink_to(installed / ".venv")
         return directory
 
-    return make
+    installed = make()
+    subprocess.run([installed / "install.sh"], check=True)
+    return lambda: make(installed)
 
 
 @pytest.fixture

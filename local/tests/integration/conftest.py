@@ -40,7 +40,7 @@ def validate(project, new_machine):
 
     def run():
         done = subprocess.run(
-            [project / ".venv" / "bin" / "sam", "validate", "--lint", "--template-file", project / "template.yaml"],
+            [project / ".tools" / "bin" / "sam", "validate", "--lint", "--template-file", project / "template.yaml"],
             env={**new_machine, "AWS_DEFAULT_REGION": "us-east-1", "SAM_CLI_TELEMETRY": "0"},
             capture_output=True,
             text=True,

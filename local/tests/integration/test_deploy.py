@@ -316,17 +316,17 @@ def test_credentials_that_aws_refuses_say_how_to_renew_them(project, deploy, tmp
 
 
 def stub_aws(project, tmp_path, script):
-    """Puts a script in the place of aws, which deploy.sh takes from .venv/bin."""
-    tools, bin_ = (project / ".venv").resolve(), tmp_path / "venv" / "bin"
+    """Puts a script in the place of aws, which deploy.sh takes from .tools/bin."""
+    tools, bin_ = (project / ".tools").resolve(), tmp_path / "tools" / "bin"
     bin_.mkdir(parents=True)
     for tool in (tools / "bin").iterdir():
         (bin_ / tool.name).symlink_to(tool)
     (bin_ / "aws").unlink()
     (bin_ / "aws").write_text(f"#!/bin/sh\n{script}\n")
     (bin_ / "aws").chmod(0o755)
-    (tmp_path / "venv" / "installed").symlink_to(tools / "installed")
-    (project / ".venv").unlink()
-    (project / ".venv").symlink_to(tmp_path / "venv")
+    (tmp_path / "tools" / "installed").symlink_to(tools / "installed")
+    (project / ".tools").unlink()
+    (project / ".tools").symlink_to(tmp_path / "tools")
 
 
 def test_bucket_of_another_account_is_refused(emulator, deploy):

@@ -249,7 +249,7 @@ def test_bytecode_of_an_equally_old_and_long_source_is_not_taken(server):
     """As the developer's own Python leaves it, when the next save falls into the same second."""
     server.save("src/lambda.py", answering("other.VALUE", "import other"))
     server.save("src/other.py", "VALUE = 'old'\n")
-    python = server.project / ".venv" / "lambda" / "python3.13" / "bin" / "python"
+    python = server.project / ".tools" / "lambda" / "python3.13" / "bin" / "python"
     subprocess.run([python, "-m", "compileall", "-q", server.project / "src"], check=True)
     status = (server.project / "src" / "other.py").stat()
 

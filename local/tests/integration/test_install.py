@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import shutil
 import signal
 import socket
@@ -12,10 +13,17 @@ from pathlib import Path
 
 import pytest
 
+from local import pythons
+
 ROOT = Path(__file__).parents[3]
-# What every Linux and macOS has, and install.sh and check.sh use.
-USUAL = ["awk", "bash", "cat", "cmp", "dirname", "env", "grep", "realpath", "rm", "sed", "sh", "sleep", "uname"]
-TOOLS = "# Small, and with a command.\nchevron==0.14.0\n"
+# What every Linux and macOS has, and install.sh, check.sh and the commands in .tools use.
+USUAL = ["awk", "bash", "cat", "cmp", "dirname", "env", "grep", "realpath", "sed", "sh", "sleep", "uname"]
+(UV,) = re.findall(r"^uv==.*$", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
+TOOLS = f"# Small, and with a command.\nchevron==0.14.0\n{UV}\n"
+INTO_TOOLS = "==> Installing the tools into .tools"
+INTO_VENV = "==> Installing what the function and its tests import into .venv"
+WAITING = "==> Waiting for another installation in this folder to finish"
+THIS = "{}.{}".format(*sys.version_info)
 
 
 class Machine:
@@ -29,9 +37,10 @@ class Machine:
         for name in USUAL:
             (self.programs / name).symlink_to(shutil.which(name))
         self.has("python3", f'exec "{os.path.realpath(sys.executable)}" "$@"')
-        for name in ["install.sh", "local/check.sh", "requirements.txt", "local/tests/requirements.txt"]:
-            (self.project / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, self.project / name)
+        shutil.copytree(ROOT / "local", self.project / "local", ignore=shutil.ignore_patterns("tests", "__pycache__"))
+        for name in ["install.sh", "requirements.txt"]:
+            shutil.copy2(ROOT / name, self.project)
+        self.asks_for(THIS)
 
     def has(self, name, script):
         # The program itself is behind the link.
@@ -40,7 +49,7 @@ class Machine:
         (self.programs / name).chmod(0o755)
 
     def has_uv(self):
-        self.has("uv", f'exec "{ROOT}/.venv/bin/uv" "$@"')
+        self.has("uv", f'exec "{ROOT}/.tools/bin/uv" "$@"')
 
     def has_old_python(self):
         old = "import sys; sys.version_info = (3, 9, 25); exec(sys.argv[1])"
@@ -48,7 +57,21 @@ class Machine:
 
     def needs_few_tools(self):
         (self.project / "requirements.txt").write_text(TOOLS)
-        (self.project / "local/tests/requirements.txt").write_text("")
+        for name in ("local", "local/inside"):
+            (self.project / name / "requirements.txt").write_text("")
+
+    def asks_for(self, number):
+        (self.project / "template.yaml").write_text(f"Globals: {{Function: {{Runtime: python{number}}}}}\n")
+
+    def function_needs(self, text):
+        (self.project / "src").mkdir(exist_ok=True)
+        (self.project / "src" / "requirements.txt").write_text(text)
+
+    def has_managed(self, place, interpreter):
+        """A version manager holds the interpreter in this directory of the home."""
+        directory = self.project.parent / place
+        directory.mkdir(parents=True)
+        (directory / f"python{number_of(interpreter)}").symlink_to(interpreter)
 
     def start(self, *arguments, **variables):
         return subprocess.Popen(
@@ -66,9 +89,16 @@ class Machine:
         out, errors = process.communicate(timeout=60)
         return process.returncode, out, errors.splitlines()
 
+    def imports(self, environment, *modules):
+        """Which of the modules the Python in .tools or .venv imports, or none of them where there is no such Python."""
+        python = self.project / environment / "bin" / "python"
+        ask = "import importlib.util, sys; print(*filter(importlib.util.find_spec, sys.argv[1:]))"
+        return python.exists() and subprocess.check_output([python, "-I", "-c", ask, *modules], text=True).split()
+
     @property
-    def tools(self):
-        return self.project / ".venv" / "lib" / f"python3.{sys.version_info.minor}" / "site-packages"
+    def version(self):
+        """The version of the Python in .venv."""
+        return number_of(self.project / ".venv" / "bin" / "python")
 
     def check(self, **variables):
         """Return code, what stands before each line's explanation, and the last line."""
@@ -77,6 +107,11 @@ class Machine:
         *lines, verdict = out.splitlines()
         assert len(lines) + 1 <= 10
         return code, {line[9:26].strip(): line[:8].strip() for line in lines}, verdict
+
+
+def number_of(interpreter):
+    ask = "import sys; print('%d.%d' % sys.version_info[:2])"
+    return subprocess.check_output([interpreter, "-c", ask], text=True).strip()
 
 
 @pytest.fixture
@@ -194,21 +229,29 @@ def test_check_installs_nothing(machine):
 
     machine.check()
 
-    assert not (machine.project / ".venv").exists()
+    assert not (machine.project / ".tools").exists()
+
+
+@pytest.fixture
+def another():
+    """A Python of another version than the tests' own, as this machine's own environment finds it."""
+    for minor in range(pythons.OLDEST[1], 20):
+        if f"3.{minor}" != THIS and (found := pythons.find(f"3.{minor}", Path("nowhere"))):
+            return found
+    pytest.skip("this machine has one Python only")
 
 
 @pytest.mark.parametrize("with_uv", [True, False])
-def test_tools_run_from_folder_with_space_and_stay_as_they_are(machine, with_uv):
+def test_installed_in_folder_with_space_and_then_left_alone(machine, with_uv):
     if with_uv:
         machine.has_uv()
     machine.needs_few_tools()
-    if not with_uv:
-        pin = next(line for line in (ROOT / "requirements.txt").read_text().splitlines() if line.startswith("uv=="))
-        (machine.project / "requirements.txt").write_text(f"{TOOLS}{pin}\n")
+    machine.function_needs("packaging==26.0\n")
 
-    assert machine.install() == (0, "", ["==> Installing the tools into .venv"])
-    assert (machine.tools / "chevron").is_dir()
-    assert not (machine.project / ".venv" / "bootstrap").exists()
+    assert machine.install() == (0, "", [INTO_TOOLS, INTO_VENV])
+    assert machine.imports(".tools", "chevron", "packaging") == ["chevron"]
+    assert machine.imports(".venv", "chevron", "packaging") == ["packaging"]
+    assert sorted(path.name for path in machine.project.iterdir() if path.name[0] == ".") == [".tools", ".venv"]
 
     before = sorted((path, path.lstat().st_mtime_ns) for path in machine.project.rglob("*"))
     started = time.monotonic()
@@ -217,25 +260,133 @@ def test_tools_run_from_folder_with_space_and_stay_as_they_are(machine, with_uv)
     assert sorted((path, path.lstat().st_mtime_ns) for path in machine.project.rglob("*")) == before
 
 
-def test_tools_run_after_folder_has_moved(machine):
+def test_both_run_after_folder_has_moved(machine):
     machine.has_uv()
     machine.needs_few_tools()
+    machine.function_needs("chevron==0.14.0\n")
     machine.install()
     machine.project = machine.project.rename(machine.project.with_name("moved app"))
 
     assert machine.install() == (0, "", [])
-    subprocess.run([machine.project / ".venv" / "bin" / "chevron", "--version"], env=machine.environment, check=True)
+    for command in (".tools/bin/chevron", ".venv/bin/chevron", ".venv/bin/uv"):
+        subprocess.run([machine.project / command, "--version"], env=machine.environment, check=True)
 
 
-def test_changed_list_is_installed_anew(machine):
+def test_changed_list_of_tools_is_installed_anew(machine):
     machine.has_uv()
     machine.needs_few_tools()
     machine.install()
-    (machine.project / "requirements.txt").write_text("packaging==26.0\n")
+    (machine.project / "local" / "requirements.txt").write_text("packaging==26.0\n")
 
-    assert machine.install() == (0, "", ["==> Installing the tools into .venv"])
-    assert (machine.tools / "packaging").is_dir()
-    assert not (machine.tools / "chevron").exists()
+    assert machine.install() == (0, "", [INTO_TOOLS])
+    assert machine.imports(".tools", "packaging", "chevron") == ["packaging", "chevron"]
+
+
+def test_changed_requirements_of_function_are_installed_anew(machine):
+    machine.has_uv()
+    machine.needs_few_tools()
+    machine.install()
+
+    machine.function_needs("packaging==26.0\n")
+    assert machine.install() == (0, "", [INTO_VENV])
+    assert machine.imports(".venv", "packaging") == ["packaging"]
+
+    machine.function_needs("-r more.txt\n")
+    (machine.project / "src" / "more.txt").write_text("chevron==0.14.0\n")
+    assert machine.install() == (0, "", [INTO_VENV])
+    assert machine.imports(".venv", "packaging", "chevron") == ["chevron"]
+    (machine.project / "src" / "more.txt").write_text("packaging==26.0\n")
+    assert machine.install() == (0, "", [INTO_VENV])
+    assert machine.imports(".venv", "packaging", "chevron") == ["packaging"]
+    assert machine.install() == (0, "", [])
+
+
+def test_tests_may_need_packages_of_their_own(machine):
+    machine.has_uv()
+    machine.needs_few_tools()
+    (machine.project / "tests").mkdir()
+    (machine.project / "tests" / "requirements.txt").write_text("packaging==26.0\n")
+
+    assert machine.install() == (0, "", [INTO_TOOLS, INTO_VENV])
+    assert machine.imports(".venv", "packaging") == ["packaging"]
+
+
+def test_changed_runtime_changes_python_of_venv(machine, another):
+    machine.has_uv()
+    machine.needs_few_tools()
+    machine.install()
+    assert machine.version == THIS
+    machine.has_managed(".pyenv/versions/latest/bin", another)
+
+    machine.asks_for(number_of(another))
+
+    assert machine.install() == (0, "", [INTO_VENV])
+    assert machine.version == number_of(another)
+
+
+@pytest.mark.parametrize(
+    ("place", "variables"),
+    [
+        (".pyenv/versions/{0}.1/bin", {}),
+        ("elsewhere/versions/{0}.1/bin", {"PYENV_ROOT": "{home}/elsewhere"}),
+        (".asdf/installs/python/{0}.1/bin", {}),
+        (".local/share/mise/installs/python/{0}/bin", {}),
+        ("elsewhere/installs/python/{0}/bin", {"PATH": "{home}/elsewhere/shims:{home}/bin"}),
+        ("miniconda3/envs/work/bin", {}),
+        (".local/share/uv/python/cpython-{0}.1-linux-x86_64-gnu/bin", {}),
+    ],
+)
+def test_python_of_version_manager_is_found_off_path(tmp_path, monkeypatch, another, place, variables):
+    number = number_of(another)
+    for name in ("PYENV_ROOT", "ASDF_DATA_DIR", "MISE_DATA_DIR", "XDG_DATA_HOME", "UV_PYTHON_INSTALL_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {"HOME": "{home}", "PATH": "{home}/bin", **variables}.items():
+        monkeypatch.setenv(name, value.format(home=tmp_path))
+    directory = tmp_path / place.format(number)
+    directory.mkdir(parents=True)
+    assert pythons.find(number, tmp_path / "fetched") is None
+
+    (directory / f"python{number}").symlink_to(another)
+
+    found = pythons.find(number, tmp_path / "fetched")
+    assert found and os.path.realpath(found) == os.path.realpath(another)
+
+
+def test_broken_python_and_one_of_another_version_are_not_taken(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (tmp_path / "python3.98").write_text("#!/bin/sh\nexit 127\n")
+    (tmp_path / "python3.98").chmod(0o755)
+    (tmp_path / "python3.99").symlink_to(sys.executable)
+
+    assert pythons.find("3.98", tmp_path / "fetched") is None
+    assert pythons.find("3.99", tmp_path / "fetched") is None
+
+
+def test_stand_in_is_said_and_replaced_once_the_right_python_is_there(machine, another):
+    number = number_of(another)
+    machine.has_uv()
+    machine.needs_few_tools()
+    machine.asks_for(number)
+    nowhere = {"UV_PYTHON_INSTALL_MIRROR": "http://127.0.0.1:9"}
+    stand_in = rf"==> Python {number} is not on this machine and could not be fetched: \.venv has Python {THIS}\.\d+"
+
+    code, _, errors = machine.install(**nowhere)
+
+    fetching = f"==> Fetching Python {number}, the Runtime of template.yaml"
+    assert (code, errors[:3]) == (0, [INTO_TOOLS, fetching, INTO_VENV])
+    assert re.fullmatch(stand_in, errors[3])
+    # Neither fetched nor made again.
+    code, _, errors = machine.install(**nowhere)
+    assert (code, len(errors)) == (0, 1) and re.fullmatch(stand_in, errors[0])
+    # ./run.sh says which Python the function has.
+    assert machine.install("--tools", **nowhere) == (0, "", [])
+
+    machine.has_managed(".pyenv/versions/latest/bin", another)
+
+    assert machine.install("--tools", **nowhere) == (0, "", [INTO_VENV])
+    assert machine.version == number
+    assert machine.install(**nowhere) == (0, "", [])
 
 
 def test_uv_too_old_to_know_the_options_is_not_used(machine):
@@ -243,30 +394,66 @@ def test_uv_too_old_to_know_the_options_is_not_used(machine):
 
     code, _, errors = machine.install(PIP_INDEX_URL="http://127.0.0.1:9", PIP_RETRIES="0")
 
-    assert code == 1
-    assert errors[-1].startswith("install.sh: could not download uv; check the network")
+    assert (code, errors[0]) == (1, INTO_TOOLS)
+    assert "could not download uv" in errors[1]
+
+
+def slow_uv(machine):
+    """A uv that takes half a minute to install packages, and a file that is there once it has begun."""
+    reached = machine.project.parent / "reached"
+    machine.has("uv", f'[ "$1" != pip ] || {{ : >"{reached}"; sleep 30; }}\nexec "{ROOT}/.tools/bin/uv" "$@"')
+    return reached
+
+
+def wait_for(file, process):
+    while not file.exists():
+        assert process.poll() is None
+        time.sleep(0.02)
 
 
 @pytest.mark.parametrize("blow", [signal.SIGINT, signal.SIGKILL])
 def test_interrupted_installation_is_not_trusted(machine, blow):
     machine.needs_few_tools()
-    machine.has(
-        "uv", f'[ "$1" != pip ] || {{ : >"{machine.project}/reached"; sleep 30; }}\nexec "{ROOT}/.venv/bin/uv" "$@"'
-    )
+    reached = slow_uv(machine)
     process = machine.start()
-    while not (machine.project / "reached").exists():
-        assert process.poll() is None
-        time.sleep(0.02)
+    wait_for(reached, process)
 
     os.killpg(process.pid, blow)
     process.communicate(timeout=10)
 
     assert process.returncode != 0
-    if blow == signal.SIGINT:
-        assert not (machine.project / ".venv").exists()
+    assert not (machine.project / ".tools").exists()
     machine.has_uv()
-    assert machine.install() == (0, "", ["==> Installing the tools into .venv"])
-    assert (machine.tools / "chevron").is_dir()
+    assert machine.install() == (0, "", [INTO_TOOLS, INTO_VENV])
+    assert machine.imports(".tools", "chevron") == ["chevron"]
+    assert sorted(path.name for path in machine.project.iterdir() if path.name[0] == ".") == [".tools", ".venv"]
+
+
+def test_two_at_once_take_turns_and_both_succeed(machine):
+    machine.has_uv()
+    machine.needs_few_tools()
+
+    both = [machine.start() for _ in range(2)]
+    said = sorted((process.communicate(timeout=60)[1].splitlines() for process in both), key=len)
+
+    assert [process.returncode for process in both] == [0, 0]
+    assert said == [[WAITING], [INTO_TOOLS, INTO_VENV]]
+
+
+def test_what_a_killed_installation_has_started_is_waited_for(machine):
+    machine.needs_few_tools()
+    reached = slow_uv(machine)
+    killed = machine.start()
+    wait_for(reached, killed)
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.wait(10)
+    machine.has_uv()
+
+    after = machine.start()
+    assert after.stderr.readline() == f"{WAITING}\n"
+    os.killpg(killed.pid, signal.SIGKILL)  # what it has started
+
+    assert (after.communicate(timeout=60)[1].splitlines(), after.returncode) == ([INTO_TOOLS, INTO_VENV], 0)
 
 
 @pytest.mark.parametrize("with_uv", [True, False])
@@ -277,21 +464,45 @@ def test_no_network_is_said_in_one_line_and_leaves_nothing(machine, with_uv):
 
     code, out, errors = machine.install(**nowhere, PIP_INDEX_URL="http://127.0.0.1:9", PIP_RETRIES="0")
 
-    what = "install the tools" if with_uv else "download uv"
-    proxy = "check the network (or the proxy: HTTPS_PROXY), then run ./install.sh again"
-    assert (code, out, errors[-1]) == (1, "", f"install.sh: could not {what}; {proxy}")
-    assert any("chevron" in line or "uv" in line or "network" in line for line in errors[1:-1])
-    assert not (machine.project / ".venv").exists()
+    assert (code, out, errors[0], len(errors)) == (1, "", INTO_TOOLS, 2)
+    what = "" if with_uv else "could not download uv: "
+    assert errors[1].startswith(f"install.sh: could not install the tools: {what}")
+    assert errors[1].endswith("; check the network (or the proxy: HTTPS_PROXY), then run ./install.sh again")
+    assert not (machine.project / ".tools").exists()
 
 
-def test_python_without_venv_names_package_to_install(machine):
-    (machine.project.parent / "venv.py").write_text('raise ModuleNotFoundError("No module named ensurepip")\n')
+def test_what_was_installed_stays_when_its_successor_fails(machine):
+    machine.has_uv()
+    machine.needs_few_tools()
+    machine.function_needs("packaging==26.0\n")
+    machine.install()
+    machine.function_needs("packaging==26.0\nno-such-package-anywhere==1.0\n")
+
+    code, _, errors = machine.install()
+    assert (code, errors[0]) == (1, INTO_VENV)
+    assert errors[1].startswith("install.sh: could not install what tests need into .venv: ")
+    assert "no-such-package-anywhere was not found" in errors[1]
+    # ./run.sh starts, and answers with the reason until the list is mended.
+    code, _, errors = machine.install("--tools")
+    assert (code, len(errors)) == (0, 2)
+    assert machine.imports(".venv", "packaging") == ["packaging"]
+
+    (machine.project / "requirements.txt").write_text("no-such-package-anywhere==1.0\n")
+    code, _, errors = machine.install("--tools")
+    assert (code, errors[0]) == (1, INTO_TOOLS)
+    assert "could not install the tools: " in errors[1] and "no-such-package-anywhere" in errors[1]
+    assert machine.imports(".tools", "chevron") == ["chevron"]
+
+
+def test_python_with_neither_pip_nor_venv_names_package_to_install(machine):
+    for name in ("venv", "pip"):
+        (machine.project.parent / f"{name}.py").write_text('raise ModuleNotFoundError("No module named ensurepip")\n')
     without_venv = {"PYTHONPATH": str(machine.project.parent)}
 
     code, _, errors = machine.install(**without_venv)
     assert code == 1
-    assert errors[-1] == (
-        "install.sh: python3 has no working venv module; on Debian or Ubuntu: sudo apt install python3-venv"
+    assert errors[-1].endswith(
+        "has neither pip nor a working venv module; on Debian or Ubuntu: sudo apt install python3-venv"
     )
 
     code, found, _ = machine.check(**without_venv)
@@ -317,3 +528,40 @@ def test_python_that_is_too_old_or_missing_is_named(machine):
             + "PYTHON=/path/to/python3 ./install.sh"
         ],
     )
+
+
+# From here on with the real tools, which a project has already.
+
+
+def output(project, environment, *command):
+    done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_function_may_need_what_the_tools_could_not_bear(project, new_machine):
+    """SAM CLI needs a newer click, and pytest a newer iniconfig."""
+    (project / "src" / "requirements.txt").write_text("click==7.1.2\niniconfig==1.1.1\nboto3==1.40.1\n")
+
+    output(project, new_machine, project / "install.sh")
+
+    show = "import importlib.metadata as m; print(*(m.version(n) for n in ('click', 'iniconfig', 'boto3')))"
+    assert output(project, new_machine, ".venv/bin/python", "-c", show) == "7.1.2 1.1.1 1.40.1"
+    assert output(project, new_machine, ".venv/bin/pytest", "--version")
+    pinned = re.search(r"^aws-sam-cli==(.*)$", (ROOT / "requirements.txt").read_text(), re.MULTILINE)[1]
+    assert output(project, new_machine, ".venv/bin/sam", "--version") == f"SAM CLI, version {pinned}"
+
+
+def test_venv_has_no_package_of_the_tools_and_every_command_of_the_readme(project, new_machine):
+    find = "import importlib.util as u; print([n for n in ('samcli', 'requests', 'yaml', 'click') if u.find_spec(n)])"
+    assert output(project, new_machine, ".venv/bin/python", "-c", find) == "[]"
+
+    activated = "source .venv/bin/activate; command -v pytest python sam aws uv uvx"
+    for found in output(project, new_machine, "bash", "-euc", activated).splitlines():
+        assert Path(found).parent == (project / ".venv" / "bin").resolve()
+
+
+def test_tools_write_bytecode_whatever_the_shell_says(project, new_machine):
+    shell = {**new_machine, "PYTHONDONTWRITEBYTECODE": "1"}
+
+    assert output(project, shell, ".tools/bin/python", "-c", "import sys; print(sys.dont_write_bytecode)") == "False"

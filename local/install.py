@@ -1,0 +1,239 @@
+"""./install.sh: the tools into .tools, and the function's world into .venv: its Python, its packages, pytest, boto3.
+
+Usage: python -m local.install [--tools]
+
+Runs on any Python from 3.10, before anything is installed. Each of both is made beside the old one and takes its place
+when it is whole; `installed` in it says what it was made from, in the form that install.sh compares.
+"""
+
+import contextlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from local import lock, pythons, runtime, uv
+
+TOOLS, VENV = Path(".tools"), Path(".venv")
+LISTS = ("requirements.txt", "local/requirements.txt", "local/inside/requirements.txt")
+FUNCTION = Path("src/requirements.txt")
+# What .venv gets besides, in this order; the function's own versions come first.
+BESIDES = (Path("tests/requirements.txt"), Path("requirements.txt"))
+COMMANDS = ("aws", "sam", "uv", "uvx")
+_NETWORK = re.compile("network|connect|dns|resolv(e|ing) (address|host)|timed out|fetch|download|proxy|offline", re.I)
+
+
+def main(arguments: list[str]) -> None:
+    lenient = "--tools" in arguments
+    with lock.held(Path.cwd(), say) as holding:
+        try:
+            install_tools(holding)
+        except (uv.InstallError, OSError) as error:
+            sys.exit(f"install.sh: could not install the tools: {error}{advice(error)}")
+        try:
+            install_venv(holding, quiet=lenient)
+        except (uv.InstallError, OSError) as error:
+            line = f"install.sh: could not install what tests need into .venv: {error}{advice(error)}"
+            say(line) if lenient else sys.exit(line)
+
+
+def install_tools(holding: int) -> None:
+    """Makes .tools anew if a list of its packages has changed. Raises uv.InstallError or OSError."""
+    made_from = "".join(Path(name).read_text() for name in LISTS)
+    if _made_from(TOOLS) == made_from:
+        return
+    with _replacing(TOOLS, "the tools") as new:
+        installer = _installer(new, holding)
+        uv.run(
+            *(installer, "venv", "--no-project", "--relocatable", "--allow-existing"),
+            *("--python", sys.executable, new),
+            holding=holding,
+        )
+        # Both, for which SAM CLI's own requirements may be too new or too old, in one resolution.
+        _pip_install(installer, new, holding, *(f"--requirements={name}" for name in LISTS[:2]))
+        shutil.rmtree(new / "bootstrap", ignore_errors=True)
+        # Whatever the shell says: without it, every start of the tools takes more than a second longer.
+        (_site(new) / "bytecode.pth").write_text("import sys; sys.dont_write_bytecode = False\n")
+        fetched = TOOLS / "lambda" / "pythons"
+        if fetched.exists():
+            (new / "lambda").mkdir()
+            fetched.rename(new / "lambda" / "pythons")
+        (new / "installed").write_text(made_from)
+
+
+def install_venv(holding: int, quiet: bool) -> None:
+    """Makes .venv anew if a list of its packages or the template's Python has changed, or has become available.
+
+    `quiet`: says nothing of a Python that only stands in. Raises uv.InstallError or OSError.
+    """
+    program = TOOLS / "bin" / "uv"
+    named = re.findall(r"python3\.[0-9]*", _read(Path("template.yaml")))
+    made_from = "".join(f"{name}\n" for name in named) + _read(FUNCTION) + "".join(map(_read, BESIDES))
+    if any(line.startswith("-") for line in _read(FUNCTION).splitlines()):
+        made_from += runtime.listed(FUNCTION)
+    if _made_from(VENV) == made_from:
+        return
+    number = named[0].removeprefix("python") if named else "{}.{}".format(*sys.version_info)
+    fetched = TOOLS.absolute() / "lambda" / "pythons"
+    right = pythons.find_or_fetch(number, fetched, program, say, holding)
+    if not right:
+        made_from += f"\n# a stand-in for Python {number}\n"
+    if right or _made_from(VENV) != made_from:
+        with _replacing(VENV, "what the function and its tests import") as new:
+            interpreter = right or pythons.nearest(number, fetched)
+            options = ("--no-project", "--relocatable", "--prompt=.")
+            uv.run(program, "venv", *options, "--python", interpreter, new, holding=holding)
+            _fill_venv(program, new, holding)
+            (new / "installed").write_text(made_from)
+    if not right and not quiet:
+        say(
+            f"==> Python {number} is not on this machine and could not be fetched: "
+            f".venv has Python {pythons.version(VENV)}"
+        )
+
+
+def _fill_venv(program: Path, new: Path, holding: int) -> None:
+    if FUNCTION.exists():
+        _pip_install(program, new, holding, f"--requirements={FUNCTION}")
+    frozen = uv.run(program, "pip", "freeze", f"--python={new}", holding=holding)
+    own = [line for line in frozen.splitlines() if "==" in line]
+    chosen = new / "own.txt"
+    chosen.write_text("\n".join(own))
+    besides = [f"--constraints={chosen}"] + [f"--requirements={BESIDES[0]}"] * BESIDES[0].exists()
+    pinned = dict(re.findall(r"^((?:boto3|pytest)\b)(.*)$", _read(BESIDES[1]), re.MULTILINE))
+    pinned = {name: pin for name, pin in pinned.items() if not any(line.startswith(f"{name}==") for line in own)}
+    if pinned or len(besides) > 1:
+        try:
+            _pip_install(program, new, holding, *besides, *(name + pin for name, pin in pinned.items()))
+        except uv.InstallError:  # the function needs a package in a version that these cannot bear
+            _pip_install(program, new, holding, *besides, *pinned)
+    chosen.unlink()
+    for command in COMMANDS:
+        link = new / "bin" / command
+        link.unlink(missing_ok=True)
+        link.symlink_to(os.path.join("..", "..", TOOLS, "bin", command))
+
+
+def _installer(new: Path, holding: int) -> Path | str:
+    """A uv that can do what is needed: the tools' old one, the machine's, or else the pinned one, from PyPI."""
+    for program in (str(TOOLS / "bin" / "uv"), "uv"):
+        with contextlib.suppress(OSError, uv.InstallError):
+            uv.run(program, "venv", "--relocatable", "--help", holding=holding)
+            return program
+    bootstrap = new / "bootstrap"
+    pip, place = [sys.executable, "-m", "pip"], [f"--target={bootstrap}"]
+    if subprocess.run([*pip, "--version"], capture_output=True, check=False).returncode:  # as on Debian
+        if subprocess.run([sys.executable, "-m", "venv", bootstrap], capture_output=True, check=False).returncode:
+            raise NoVenv(
+                f"{sys.executable} has neither pip nor a working venv module; "
+                "on Debian or Ubuntu: sudo apt install python3-venv"
+            )
+        pip, place = [str(bootstrap / "bin" / "pip")], []
+    (pin,) = re.findall(r"^uv==.*$", _read(Path("requirements.txt")), re.MULTILINE)
+    done = subprocess.run(
+        [*pip, "install", "--quiet", "--disable-pip-version-check", *place, pin],
+        env={**os.environ, "PIP_USER": "0", "PIP_ROOT_USER_ACTION": "ignore"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        pass_fds=[holding],
+        check=False,
+    )
+    if done.returncode:
+        raise uv.InstallError(f"could not download uv: {uv.reason(done.stderr)}")
+    return bootstrap / "bin" / "uv"
+
+
+class NoVenv(uv.InstallError):
+    """Python's own module is broken or missing, as Debian ships it."""
+
+
+@contextlib.contextmanager
+def _replacing(target: Path, what: str) -> Iterator[Path]:
+    """Yields a path for what will take the place of `target`, which stays as it is when this fails."""
+    say(f"==> Installing {what} into {target}")
+    new, old = target.with_name(f"{target}.new"), target.with_name(f"{target}.old")
+    _remove(new)
+    with _seconds():
+        try:
+            yield new
+            _remove(old)
+            if os.path.lexists(target):
+                target.rename(old)
+            new.rename(target)
+            _remove(old)
+        finally:
+            _remove(new)
+
+
+def _remove(path: Path) -> None:
+    if path.is_symlink():
+        path.unlink()
+    else:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _seconds() -> Iterator[None]:
+    """On a terminal the seconds count up meanwhile; whatever is said next overwrites them."""
+    done = threading.Event()
+
+    def count() -> None:
+        started = time.monotonic()
+        while not done.wait(1):
+            print(f"\r{time.monotonic() - started:3.0f} s\r", end="", file=sys.stderr, flush=True)
+
+    if sys.stderr.isatty():
+        threading.Thread(target=count, daemon=True).start()
+    yield
+    done.set()
+
+
+def _pip_install(program: Path | str, environment: Path, holding: int, *arguments: str) -> None:
+    uv.run(program, "pip", "install", f"--python={environment / 'bin' / 'python'}", *arguments, holding=holding)
+
+
+def _site(environment: Path) -> Path:
+    (site,) = environment.glob("lib/python3.*/site-packages")
+    return site
+
+
+def _made_from(environment: Path) -> str | None:
+    """None for an environment that is not whole, or whose Python has gone."""
+    return _read(environment / "installed") if (environment / "bin" / "python").exists() else None
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text()
+    except FileNotFoundError:
+        return ""
+
+
+def advice(error: Exception) -> str:
+    """What to do about it, where the reason does not say so itself."""
+    text = str(error)
+    if isinstance(error, NoVenv):
+        return ""
+    if "No space left" in text:
+        return "; free some space, then run ./install.sh again"
+    if _NETWORK.search(text):
+        return "; check the network (or the proxy: HTTPS_PROXY), then run ./install.sh again"
+    return ""
+
+
+def say(line: str) -> None:
+    """A line for the person at the terminal; stdout is for answers."""
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except KeyboardInterrupt:
+        sys.exit(130)

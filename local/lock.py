@@ -1,0 +1,28 @@
+"""One installation at a time in a folder, whichever script wants it."""
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def held(folder: Path, say: Callable[[str], None]) -> Iterator[int]:
+    """Waits, with a line to `say`, while another process installs. Yields a file descriptor for children to inherit.
+
+    The system frees the lock with the last process that has the descriptor: after a kill -9 the next installation waits
+    for what the killed one has started. The folder itself is locked, so that no file is left behind.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("==> Waiting for another installation in this folder to finish")
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        except OSError:  # a file system without locks
+            pass
+        yield descriptor
+    finally:
+        os.close(descriptor)

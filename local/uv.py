@@ -1,0 +1,40 @@
+"""Runs uv, which makes environments, installs packages into them and fetches Pythons."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+
+class InstallError(Exception):
+    """Something could not be installed; the text is the installer's reason, in one line."""
+
+
+def run(uv: Path | str, *arguments: Path | str, holding: int, timeout: float | None = None, **variables: str) -> str:
+    """What `uv ARGUMENTS` prints. `holding` is the descriptor of the lock. Raises InstallError.
+
+    `timeout` is in seconds; `variables` are set in the environment.
+    """
+    try:
+        done = subprocess.run(
+            [uv, *arguments],
+            env={**os.environ, "UV_NO_PROGRESS": "1", "UV_HTTP_RETRIES": "1", **variables},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            pass_fds=[holding],
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise InstallError(f"uv {arguments[0]} did not finish within {timeout:.0f} s") from None
+    if done.returncode:
+        raise InstallError(reason(done.stderr) or f"uv {arguments[0]} failed with {done.returncode}")
+    return done.stdout
+
+
+def reason(text: str) -> str:
+    """What an installer says on stderr, in one line, without warnings and ornaments."""
+    lines = [line for line in text.splitlines() if not re.match(r"warning:|\[notice\]", line, re.IGNORECASE)]
+    plain = re.sub(r"[×╰─▶│├]+|^error: |ERROR: ", " ", " ".join(lines))
+    return re.sub(r"\s+", " ", plain).strip()
