@@ -30,9 +30,9 @@ export OUTPUT="${OUTPUT:-MyEndpointUrl}"
     prepare'
   build='
     ==> Building
-    sam build --beta-features --template-file template.yaml --build-dir .aws-sam/build
-    tidy .aws-sam/build/template.yaml'
+    sam build --beta-features --template-file template.yaml --build-dir .aws-sam/build'
   deploy='
+    tidy .aws-sam/build/template.yaml
     bucket
     ==> Uploading to s3://$BUCKET/$STACK_NAME, and deploying
     sam deploy --template-file .aws-sam/build/template.yaml --stack-name $STACK_NAME --capabilities CAPABILITY_IAM \
@@ -57,7 +57,8 @@ case "${1:-}" in
     ;;
 esac
 
-./install.sh --tools
+# Packages may run code of their own when they are installed.
+(unset "${!AWS_@}" && ./install.sh --tools)
 export PATH="$PWD/.tools/bin:$PATH"
 # Nothing can ask a question.
 exec .tools/bin/python -m local.deploying "$steps" "$@" </dev/null

@@ -7,6 +7,7 @@ STEPS    lines: "==> …" is said, and any other is a command, sam or one of COM
 OPTION   for `sam deploy`, but for --verbose
 """
 
+import logging
 import os
 import shlex
 import sys
@@ -131,6 +132,8 @@ def main(steps: str, arguments: list[str]) -> int:
     from botocore.exceptions import BotoCoreError, ClientError
 
     terminal = Terminal()
+    # SAM CLI has everybody's notes printed; botocore's say which credentials it found.
+    logging.getLogger("botocore").setLevel(logging.WARNING)
     try:
         Deployment(arguments, terminal).run(steps)
         return 0

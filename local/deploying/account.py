@@ -8,31 +8,34 @@ import os
 from collections.abc import Iterator
 
 import boto3
-from botocore.credentials import JSONFileCache
+import botocore.session
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, ProfileNotFound
+from botocore.utils import JSONFileCache
 
 from local.deploying import Failure
 
 CONFIGURE = ".venv/bin/aws configure"
 _SECRETS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 # What else leads to credentials, in a shell, in a container and in a GitHub workflow.
-_LEADS = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_ROLE_ARN", "AWS_WEB_IDENTITY", "AWS_CONTAINER_", "AWS_LOGIN_")
-_LEADS += ("AWS_SECURITY_TOKEN", "AWS_CREDENTIAL", "ACTIONS_ID_TOKEN_", "ACTIONS_RUNTIME_TOKEN", "GITHUB_TOKEN")
+_LEADS = (
+    *("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_ROLE_ARN", "AWS_WEB_IDENTITY", "AWS_CONTAINER_", "AWS_SECURITY_TOKEN"),
+    *("ACTIONS_ID_TOKEN_", "ACTIONS_RUNTIME_TOKEN", "GITHUB_TOKEN"),
+)
 
 
 def identify() -> tuple[str, str]:
     """(account of 12 digits, region). Leaves the region and the credentials, temporary ones too, in the environment.
 
-    So one MFA code is enough for all steps, and as for the AWS CLI for an hour. Raises Failure.
+    So one MFA code is enough for all steps, and, cached where SAM CLI has its cache, for an hour. Raises Failure.
     """
     try:
         session = boto3.Session()
         region = os.environ.get("AWS_REGION") or session.region_name
     except ProfileNotFound:
-        found = ", ".join(boto3.session.botocore.session.Session(profile="").available_profiles) or "none"
+        profile = os.environ.get("AWS_PROFILE")
+        others = ", ".join(botocore.session.Session().available_profiles) or "none"
         raise Failure(
-            f"there is no profile {os.environ.get('AWS_PROFILE')} (AWS_PROFILE); there is: {found}; make it with: "
-            f"{CONFIGURE} --profile {os.environ.get('AWS_PROFILE')}"
+            f"there is no profile {profile} (AWS_PROFILE), but: {others}; make it with: {CONFIGURE} --profile {profile}"
         ) from None
     if not region:
         raise Failure(f"no region is set; run: {CONFIGURE} set region us-east-1, or: AWS_REGION=us-east-1 ./deploy.sh")

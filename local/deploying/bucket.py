@@ -33,7 +33,9 @@ def prepare(bucket: str, account: str, say: Callable[[str], None]) -> None:
     if (found := _region(s3, bucket, account)) is None:
         say(f"==> Creating the bucket {bucket}")
         # S3 takes every region's name but this one.
-        where = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
+        where: dict[str, Any] = (
+            {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
+        )
         try:
             _patiently(s3.create_bucket, Bucket=bucket, **where)
         except s3.exceptions.BucketAlreadyOwnedByYou:  # the answer to the first try was lost

@@ -21,8 +21,12 @@ def check(options: list[str], stack: str) -> None:
         return
     from samcli.commands.deploy.command import cli as deploy
 
+    context = click.Context(deploy)
     try:
-        _, words, _ = deploy.make_parser(click.Context(deploy)).parse_args(list(options))
+        values, words, _ = deploy.make_parser(context).parse_args(list(options))
+        for parameter in deploy.get_params(context):
+            if parameter.name in values:
+                parameter.type_cast_value(context, values[parameter.name])
     except click.UsageError as error:
         sentence = " ".join(error.format_message().split()).rstrip(".")
         raise Failure(f"{sentence[0].lower()}{sentence[1:]}; see ./deploy.sh --help") from None

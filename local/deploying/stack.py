@@ -34,7 +34,7 @@ LOSES = {
     "AWS::EFS::FileSystem": "its files",
     "AWS::RDS::DBCluster": "its data",
     "AWS::RDS::DBInstance": "its data",
-    "AWS::S3::Bucket": "nothing else: CloudFormation removes a bucket only when it is empty",
+    "AWS::S3::Bucket": "nothing in it: CloudFormation removes only an empty bucket",
 }
 
 _began = datetime.now(timezone.utc)
@@ -142,19 +142,17 @@ def delete(name: str, say: Callable[[str], None]) -> None:
     region = boto3.Session().region_name
     if stack.get("EnableTerminationProtection"):
         raise Failure(
-            f"the stack {name} is protected against its removal; take the protection off with: .venv/bin/aws cloudformation "
+            f"the stack {name} is protected against its removal; take that off with: .venv/bin/aws cloudformation "
             f"update-termination-protection --no-enable-termination-protection --stack-name {name} --region {region}"
         )
     resources = _resources(name)
     kept = _retained(name) if resources else set()
-    say(f"==> Removing the stack {name}, resources: {len(resources)}")
+    say(f"==> Removing the stack {name}")
     for resource in resources:
         logical, kind = resource["LogicalResourceId"], resource["ResourceType"]
         label = f"{logical} ({kind} {resource.get('PhysicalResourceId', '')})"
-        if logical in kept:
-            say(f"    keeping {label}, as its DeletionPolicy says")
-        elif kind in LOSES:
-            say(f"    removing {label} and {LOSES[kind]}")
+        lost = f" and {LOSES[kind]}" if kind in LOSES else ""
+        say(f"    keeping {label}, as its DeletionPolicy says" if logical in kept else f"    removing {label}{lost}")
     last_event = _newest(name)
     cloudformation = boto3.client("cloudformation")
     cloudformation.delete_stack(StackName=name)
@@ -172,7 +170,7 @@ def delete(name: str, say: Callable[[str], None]) -> None:
     say(f"==> Removed the stack {name}")
 
 
-def _resources(name: str) -> list[dict]:
+def _resources(name: str) -> list[Any]:
     pages = boto3.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=name)
     found = [resource for page in pages for resource in page["StackResourceSummaries"]]
     return [resource for resource in found if resource["ResourceStatus"] != "DELETE_COMPLETE"]
@@ -196,7 +194,7 @@ class _Plain(yaml.SafeLoader):
 _Plain.add_multi_constructor("!", lambda *_: None)
 
 
-def _describe(name: str) -> dict[str, Any] | None:
+def _describe(name: str) -> Any:
     """The stack, None when there is none."""
     try:
         return boto3.client("cloudformation").describe_stacks(StackName=name)["Stacks"][0]
@@ -210,7 +208,7 @@ def _newest(name: str) -> str:
     return next(_events(name), {"EventId": ""})["EventId"]
 
 
-def _events(name: str) -> Iterator[dict]:
+def _events(name: str) -> Iterator[Any]:
     """The events of the stack, newest first."""
     for page in boto3.client("cloudformation").get_paginator("describe_stack_events").paginate(StackName=name):
         yield from page["StackEvents"]

@@ -6,8 +6,8 @@ https://github.com/aws-cloudformation/cfn-lint
 import difflib
 import hashlib
 import re
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any
 
 from local.deploying import Failure
 
@@ -23,44 +23,52 @@ def check(template: Path) -> None:
     if PASSED.is_file() and PASSED.read_text() == state:
         return
     if found := errors(template):
-        first = found[0]
         more = f" ({len(found) - 1} more: .tools/bin/cfn-lint {template})" if len(found) > 1 else ""
-        raise Failure(f"{template}, line {first.linenumber}: {sentence(first)}{more}")
+        raise Failure(f"{template}, {found[0]}{more}")
     PASSED.parent.mkdir(exist_ok=True)
     PASSED.write_text(state)
 
 
-def errors(template: Path) -> list[Any]:
-    """What cfn-lint calls errors, the one with a suggestion first, and one for each line."""
+def errors(template: Path) -> list[str]:
+    """What cfn-lint calls errors, a sentence for each line, those with a suggestion first.
+
+    Each ends with its rule, by which it can be ignored: https://github.com/aws-cloudformation/cfn-lint#configuration
+    """
     from cfnlint.config import ConfigMixIn
     from cfnlint.runner import Runner
 
-    found = [
-        match for match in Runner(ConfigMixIn(["--template", str(template)])).run() if match.rule.severity == "error"
-    ]
-    found.sort(key=lambda match: ("Did you mean" not in match.message, match.linenumber))
-    return list({match.linenumber: match for match in reversed(found)}.values())[::-1]
+    matches = list(Runner(ConfigMixIn(["--template", str(template)])).run())
+    matches = [match for match in matches if match.rule.severity == "error"]
+    # A value that has several forms, such as an event, is compared with each of them.
+    offered: dict[tuple[int, str], set[str]] = {}
+    for match in matches:
+        if found := _ONE_OF.fullmatch(match.message):
+            offered.setdefault((match.linenumber, found[1]), set()).update(re.findall("'([^']+)'", found[2]))
+
+    lines: dict[int, tuple[int, str]] = {}
+    for match in matches:
+        text = re.sub(r"Additional properties are not allowed \((.*)\)$", r"\1", match.message, flags=re.DOTALL)
+        rank = 0 if "Did you mean" in text else 2
+        known: Collection[str] = ()
+        if found := _ONE_OF.fullmatch(text):
+            known = offered[match.linenumber, found[1]]
+            text = f"'{found[1]}' cannot stand here"
+        elif found := re.match("Resource type '(.+?)' does not exist", text):
+            known = _types()
+        if found and (close := difflib.get_close_matches(found[1], known, 1)):
+            rank, text = 1, f"{text}. Did you mean '{close[0]}'?"
+        sentence = f"line {match.linenumber}: {' '.join(text.split())} [{match.rule.id}]"
+        lines[match.linenumber] = min(lines.get(match.linenumber, (9, "")), (rank, sentence), key=lambda it: it[0])
+    return [sentence for _, (_, sentence) in sorted(lines.items(), key=lambda item: (item[1][0], item[0]))]
 
 
-def sentence(match: Any) -> str:
-    """What cfn-lint says, with a suggestion where it has none of its own, and its rule, by which it can be ignored."""
-    text = re.sub(
-        r"Additional properties are not allowed \((.*)\)$", r"\1", match.message.removesuffix("."), flags=re.DOTALL
-    )
-    if offered := re.fullmatch(r"('?)(.+?)\1 is not one of \[(.*)\]", text, re.DOTALL):
-        words = re.findall(r"'([^']+)'", offered[3])
-        text = f"{offered[1]}{offered[2]}{offered[1]} is none of the values that stand here"
-        if close := difflib.get_close_matches(offered[2], words, 1):
-            text += f". Did you mean '{close[0]}'?"
-        elif len(offered[3]) < 200:
-            text = f"{offered[2]} is not one of {offered[3]}"
-    elif kind := re.match(r"Resource type '(.+?)' does not exist", text):
-        from cfnlint.schema import PROVIDER_SCHEMA_MANAGER
+_ONE_OF = re.compile(r"'([^']+)' is not one of \[(.*)\]", re.DOTALL)
 
-        known = [*PROVIDER_SCHEMA_MANAGER.get_resource_types("us-east-1"), *_SERVERLESS]
-        if close := difflib.get_close_matches(kind[1], known, 1):
-            text += f". Did you mean '{close[0]}'?"
-    return f"{' '.join(text.split())} [{match.rule.id}]"
+
+def _types() -> list[str]:
+    from cfnlint.schema import PROVIDER_SCHEMA_MANAGER
+
+    return [*PROVIDER_SCHEMA_MANAGER.get_resource_types("us-east-1"), *_SERVERLESS]
 
 
 _SERVERLESS = [
