@@ -140,7 +140,7 @@ def main(steps: str, arguments: list[str]) -> int:
     except Failure as failure:
         reason = str(failure)
     except (BotoCoreError, ClientError) as error:
-        reason = f"AWS: {' '.join(str(error).split())}; run ./deploy.sh again once that is mended"
+        reason = f"AWS: {' '.join(str(error).split()).rstrip('.')}; run ./deploy.sh again once that is mended"
     except KeyboardInterrupt:
         terminal.end()
         return 130

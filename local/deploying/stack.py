@@ -3,6 +3,7 @@
 https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/view-stack-events.html
 """
 
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timezone
@@ -166,7 +167,7 @@ def delete(name: str, say: Callable[[str], None]) -> None:
             )
         if stack["StackStatus"] == "DELETE_COMPLETE":
             break
-        time.sleep(1)
+        time.sleep(float(os.environ.get("SAM_CLI_POLL_DELAY", "1")))
     say(f"==> Removed the stack {name}")
 
 

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -362,7 +363,7 @@ SETTINGS = "deploy.sh: set STACK_NAME, BUCKET, AWS_REGION or AWS_PROFILE instead
         (["--delete", "--tags"], "deploy.sh: --tags is for a deployment only"),
         (["--build", "prod"], "deploy.sh: prod is for a deployment only"),
     ],
-    ids=" ".join,
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_what_is_no_option_is_refused_at_once(project, deploy, options, sentence):
     stopped = deploy(*options, STACK_NAME="shop")
@@ -404,24 +405,16 @@ def test_name_that_the_role_does_not_cover_is_named(deploy):
     assert "    Not executed: arn:aws:cloudformation:" in done.stderr
 
 
-MISTAKES = {
-    "Handler: ": ("Handlr: ", "line 28: 'Handlr' was unexpected. Did you mean 'Handler'? [E3002]"),
-    "Type: Api": ("Type: Appi", "line 39: 'Appi' cannot stand here. Did you mean 'Api'? [E3030]"),
-    "AWS::Logs::LogGroup": ("AWS::Logs::LogGrup", "Did you mean 'AWS::Logs::LogGroup'? [E3006]"),
-    "    Metadata:": ("   Metadata:", "did not find expected key [E0000]"),
-}
-
-
-@pytest.mark.parametrize("right", MISTAKES)
-def test_mistake_in_template_is_one_line_before_anything_is_made(project, emulator, deploy, right):
-    wrong, sentence = MISTAKES[right]
-    edit(project / "template.yaml", right, wrong)
+def test_mistake_in_template_is_one_line_before_anything_is_made(project, emulator, deploy):
+    edit(project / "template.yaml", "      Handler: ", "      Handlr: ")
 
     stopped = deploy(STACK_NAME="mistaken")
 
-    assert (stopped.returncode, stopped.stdout, len(stopped.stderr.splitlines())) == (1, "", 1), stopped.stderr
-    assert stopped.stderr.startswith("deploy.sh: template.yaml, line ")
-    assert sentence.partition(": ")[2] in stopped.stderr
+    assert (stopped.returncode, stopped.stdout) == (1, "")
+    assert re.fullmatch(
+        r"deploy.sh: template.yaml, line \d+: 'Handlr' was unexpected. Did you mean 'Handler'\? \[E3002\]\n",
+        stopped.stderr,
+    )
     assert not (project / ".aws-sam" / "build").exists()
     assert f"mistaken-{ACCOUNT}-us-east-1" not in [b["Name"] for b in emulator.client("s3").list_buckets()["Buckets"]]
 
