@@ -479,6 +479,20 @@ def test_interrupted_installation_is_not_trusted(machine, blow):
     assert sorted(path.name for path in machine.project.iterdir() if path.name[0] == ".") == [".tools", ".venv"]
 
 
+def test_what_an_interrupted_exchange_has_left_is_put_right(machine):
+    machine.has_uv()
+    machine.needs_few_tools()
+    machine.install()
+    before = (machine.project / ".tools" / "installed").stat().st_ino
+    (machine.project / ".tools").rename(machine.project / ".tools.old")
+    shutil.copytree(machine.project / ".venv", machine.project / ".venv.old", symlinks=True)
+
+    assert machine.install() == (0, "", [])
+
+    assert (machine.project / ".tools" / "installed").stat().st_ino == before
+    assert sorted(path.name for path in machine.project.iterdir() if path.name[0] == ".") == [".tools", ".venv"]
+
+
 def test_two_at_once_take_turns_and_both_succeed(machine):
     machine.has_uv()
     machine.needs_few_tools()
