@@ -31,6 +31,8 @@ _NETWORK = re.compile("network|connect|dns|resolv(e|ing) (address|host)|timed ou
 def main(arguments: list[str]) -> None:
     lenient = "--tools" in arguments
     with lock.held(Path.cwd(), say) as holding:
+        _recover(TOOLS)
+        _recover(VENV)
         try:
             install_tools(holding)
         except (uv.InstallError, OSError) as error:
@@ -78,7 +80,8 @@ def install_venv(holding: int, quiet: bool) -> None:
         made_from += runtime.listed(FUNCTION)
     if _made_from(VENV) == made_from:
         return
-    number = named[0].removeprefix("python") if named else "{}.{}".format(*sys.version_info)
+    declared = re.findall(r"Runtime\W+(python3\.[0-9]+)", _read(Path("template.yaml"))) or named
+    number = declared[0].removeprefix("python") if declared else "{}.{}".format(*sys.version_info)
     fetched = TOOLS.absolute() / "lambda" / "pythons"
     right = pythons.find_or_fetch(number, fetched, program, say, holding)
     if not right:
@@ -157,18 +160,29 @@ class NoVenv(uv.InstallError):
 def _replacing(target: Path, what: str) -> Iterator[Path]:
     """Yields a path for what will take the place of `target`, which stays as it is when this fails."""
     say(f"==> Installing {what} into {target}")
-    new, old = target.with_name(f"{target}.new"), target.with_name(f"{target}.old")
-    _remove(new)
+    new, old = _beside(target)
     with _seconds():
         try:
             yield new
-            _remove(old)
             if os.path.lexists(target):
                 target.rename(old)
             new.rename(target)
             _remove(old)
         finally:
             _remove(new)
+
+
+def _recover(target: Path) -> None:
+    """Removes what an interrupted installation has left, and undoes half an exchange."""
+    new, old = _beside(target)
+    if not os.path.lexists(target) and os.path.lexists(old):
+        old.rename(target)
+    for left in (new, old):
+        _remove(left)
+
+
+def _beside(target: Path) -> tuple[Path, Path]:
+    return target.with_name(f"{target}.new"), target.with_name(f"{target}.old")
 
 
 def _remove(path: Path) -> None:

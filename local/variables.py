@@ -4,13 +4,15 @@ https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/s
 """
 
 import json
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 
 class Unfit(Exception):
     """The file cannot be read, or names what the template does not have; the text says what to change."""
 
 
-def read(file):
+def read(file: str) -> dict[str, Any]:
     """The JSON object in the file; SAM CLI would take what is no JSON for lines of NAME=value. Raises Unfit."""
     try:
         with open(file, encoding="utf-8") as stream:
@@ -22,7 +24,7 @@ def read(file):
     return values
 
 
-def check(file, values, functions):
+def check(file: str, values: Mapping[str, Any], functions: Sequence[tuple[Sequence[str], Collection[str]]]) -> None:
     """Compares the values that a file gives with what the template declares.
 
     `values` is {function: {variable: value}}, where the name "Parameters" stands for every function; `functions` is a

@@ -15,7 +15,7 @@ if "AWS_SAM_STACK_NAME" not in os.environ:
 
 @pytest.fixture
 def handler():
-    """lambda.handler, imported by name as Lambda does it: `import lambda` is a syntax error."""
+    """The function, imported by name as Lambda does it: `lambda` is a word of the language."""
     return importlib.import_module("lambda").handler
 
 

@@ -11,6 +11,8 @@ import boto3
 import pytest
 import yaml
 
+from local.tests.conftest import SCRIPTS
+
 ROOT = Path(__file__).parents[2]
 GITHUB = ROOT / ".github"
 TOOLS = ROOT / ".tools" / "bin"
@@ -24,9 +26,14 @@ def run(*command, **variables):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def workflow(name):
+    """The workflow, in which `on` stands under YAML 1.1's word for it: true."""
+    return yaml.safe_load((GITHUB / "workflows" / name).read_text())
+
+
 @pytest.fixture(scope="module")
 def jobs():
-    return yaml.safe_load((GITHUB / "workflows" / "ci.yml").read_text())["jobs"]
+    return workflow("ci.yml")["jobs"]
 
 
 def test_actions_are_pinned_by_commit_with_their_version():
@@ -36,29 +43,35 @@ def test_actions_are_pinned_by_commit_with_their_version():
     assert [line for line in lines if not re.search(r"uses: [\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$", line)] == []
 
 
-def test_checkout_keeps_no_token(jobs):
-    steps = [
-        step for job in jobs.values() for step in job["steps"] if step.get("uses", "").startswith("actions/checkout")
-    ]
+@pytest.mark.parametrize("name", ["ci.yml", "machinery.yml"])
+def test_checkout_keeps_no_token(name):
+    steps = [step for job in workflow(name)["jobs"].values() for step in job["steps"]]
+    checkouts = [step for step in steps if step.get("uses", "").startswith("actions/checkout")]
 
-    assert steps
-    assert all(step["with"]["persist-credentials"] is False for step in steps)
-
-
-def test_every_push_and_pull_request_is_tested_on_both_systems(jobs):
-    # `on` is YAML 1.1's word for true.
-    triggers = yaml.safe_load((GITHUB / "workflows" / "ci.yml").read_text())[True]
-    assert triggers == {"push": None, "pull_request": None}
-    assert "if" not in jobs["test"]
-    systems = jobs["test"]["strategy"]["matrix"]["os"]
-    assert {system.split("-")[0] for system in systems} == {"ubuntu", "macos"}
-    assert jobs["test"]["strategy"]["matrix"]["python"] == ["3.10", "3.14"]
+    assert checkouts
+    assert all(step["with"]["persist-credentials"] is False for step in checkouts)
 
 
-def test_pipeline_runs_test_command_of_readme(jobs):
-    command = "./install.sh && .venv/bin/pytest"
-    assert command in [step.get("run") for step in jobs["test"]["steps"]]
-    assert re.search(rf"{re.escape(command)}(`|\s*$)", (ROOT / "README.md").read_text(), re.MULTILINE)
+def test_every_push_and_pull_request_runs_the_users_tests_as_the_readme_does(jobs):
+    assert workflow("ci.yml")[True] == {"push": None, "pull_request": None}
+    assert jobs.keys() == {"test", "deploy"}
+    assert not {"if", "strategy"} & jobs["test"].keys()
+    commands = [step["run"] for step in jobs["test"]["steps"] if "run" in step]
+    assert commands[:2] == ["./install.sh", ".venv/bin/pytest"]
+    assert re.search(r"\./install\.sh && \.venv/bin/pytest(`|\s*$)", (ROOT / "README.md").read_text(), re.MULTILINE)
+    run("bash", "-c", commands[2])  # lints the template
+
+
+def test_machinery_is_tested_on_both_systems_where_it_has_changed():
+    machinery = workflow("machinery.yml")
+    paths = machinery[True]["push"]["paths"]
+    (job,) = machinery["jobs"].values()
+
+    assert machinery[True] == {"push": {"paths": paths}, "pull_request": {"paths": paths}}
+    assert set(paths) - {".github/workflows/machinery.yml"} == {"local/**", *SCRIPTS}
+    assert {system.split("-")[0] for system in job["strategy"]["matrix"]["os"]} == {"ubuntu", "macos"}
+    assert job["strategy"]["matrix"]["python"] == ["3.10", "3.14"]
+    assert "./install.sh && .tools/bin/pytest local" in [step.get("run") for step in job["steps"]]
 
 
 def test_only_main_is_deployed_when_role_is_known_and_tests_have_passed(jobs):
@@ -76,20 +89,20 @@ def test_only_main_is_deployed_when_role_is_known_and_tests_have_passed(jobs):
 
 
 def test_jobs_have_time_limits_and_least_permissions(jobs):
-    assert yaml.safe_load((GITHUB / "workflows" / "ci.yml").read_text())["permissions"] == {}
+    assert workflow("ci.yml")["permissions"] == workflow("machinery.yml")["permissions"] == {}
     assert {name: job["permissions"] for name, job in jobs.items()} == {
         "test": {"contents": "read"},
         "deploy": {"contents": "read", "id-token": "write"},
     }
     assert all(job["timeout-minutes"] <= 30 for job in jobs.values())
-    assert "secrets." not in (GITHUB / "workflows" / "ci.yml").read_text()
+    assert [file for file in GITHUB.rglob("*.yml") if "secrets." in file.read_text()] == []
 
 
 def test_dependabot_knows_every_list_of_requirements():
     pip, actions = yaml.safe_load((GITHUB / "dependabot.yml").read_text())["updates"]
 
     known = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*requirements.txt"],
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*requirements.txt", ":!local/tests/project"],
         cwd=ROOT,
         capture_output=True,
         text=True,

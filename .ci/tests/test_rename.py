@@ -8,34 +8,47 @@ import pytest
 import readme
 from server import Server
 
-OLD = re.compile(r"my-app|MyFunction|MyEndpoint|my-endpoint|\blambda\.(handler|py)\b")
+OLD = re.compile(r"my-app|MyFunction|MyEndpoint|my-endpoint|lambda\.handler|lambda\.py")
+MACHINERY = ("local/", ".ci/", "README.md")
 
 
 @pytest.fixture
-def renamed(project):
-    (rename,) = [command.text for command in readme.commands() if command.text.startswith("git mv ")]
-    for command in ["git init --quiet && git add --all -- ':!.venv' ':!.tools'", rename]:
-        subprocess.run(["bash", "-euc", command], cwd=project, check=True)
-    return project
+def rename(project):
+    """Renames the project to a name in place of the README's, and lints it."""
+
+    def to(name):
+        pascal = "".join(part.capitalize() for part in name.split("-"))
+        commands = [
+            command.text.replace("Shop", pascal).replace("shop", name)
+            for command in readme.commands()
+            if command.text.startswith(("git mv ", "perl "))
+        ]
+        start = "git init --quiet && git add --all -- ':!.venv' ':!.tools'"
+        for command in [start, *commands, ".ci/lint", ".venv/bin/pytest tests/unit"]:
+            done = subprocess.run(["bash", "-euc", command], cwd=project, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stdout + done.stderr
+        listed = subprocess.check_output(["git", "ls-files"], cwd=project, text=True).splitlines()
+        users = [name for name in listed if not name.startswith(MACHINERY)]
+        assert [name for name in users if OLD.search((project / name).read_text())] == []
+
+    return to
 
 
-def test_renamed_project_works(renamed, developer, deploy, emulator):
-    listed = subprocess.run(["git", "ls-files"], cwd=renamed, capture_output=True, text=True, check=True)
-    assert [name for name in listed.stdout.splitlines() if OLD.search((renamed / name).read_text())] == []
+def test_long_name_is_linted_and_tested(rename):
+    rename("customer-notification-preferences")
 
-    tested = subprocess.run(
-        [renamed / ".venv" / "bin" / "pytest", "tests/unit"], cwd=renamed, capture_output=True, text=True, check=False
-    )
-    assert tested.returncode == 0, tested.stdout
 
-    server = Server(renamed, "processes", developer)
+def test_renamed_project_works(rename, project, developer, deploy, emulator):
+    rename("shop")
+
+    server = Server(project, "processes", developer)
     try:
         assert server.get("/shop") == (200, {"message": "Hello from Lambda"})
         assert server.end() == 0
     finally:
         server.kill()
 
-    deployed = deploy()
+    deployed = deploy(STACK_NAME=None, OUTPUT=None)
     assert deployed.returncode == 0, deployed.stderr
     assert ", stack shop, bucket shop-" in deployed.stderr
     assert deployed.stdout.endswith("/Prod/shop\n")

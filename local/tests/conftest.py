@@ -11,6 +11,10 @@ ROOT = Path(__file__).parents[2]
 SCRIPTS = ("install.sh", "run.sh", "deploy.sh", "requirements.txt")
 SAMPLE = Path(__file__).parent / "project"
 
+# What a developer's shell says of AWS is no concern of any test.
+for variable in [name for name in os.environ if name.startswith("AWS_")]:
+    del os.environ[variable]
+
 
 @pytest.fixture(scope="session")
 def new_project(tmp_path_factory):
@@ -40,6 +44,8 @@ def project(new_project):
 
 @pytest.fixture(scope="session")
 def new_machine(tmp_path_factory):
-    """The environment of a new user: an empty home, no AWS variable, nothing but the usual programs."""
-    kept = {name: os.environ[name] for name in ("PATH", "LANG", "SSL_CERT_FILE", "UV_CACHE_DIR") if name in os.environ}
-    return {**kept, "HOME": str(tmp_path_factory.mktemp("home")), "AWS_EC2_METADATA_DISABLED": "true"}
+    """The environment of a new user: an empty home but for uv's cache, no AWS variable, only the usual programs."""
+    kept = {name: os.environ[name] for name in ("PATH", "LANG", "SSL_CERT_FILE") if name in os.environ}
+    cache = subprocess.check_output([ROOT / ".tools" / "bin" / "uv", "cache", "dir"], text=True).strip()
+    own = {"HOME": str(tmp_path_factory.mktemp("home")), "UV_CACHE_DIR": cache, "AWS_EC2_METADATA_DISABLED": "true"}
+    return {**kept, **own}

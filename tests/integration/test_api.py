@@ -4,7 +4,7 @@ import json
 from urllib.request import urlopen
 
 
-def test_my_endpoint_answers_with_message(api):
+def test_answers_with_message(api):
     with urlopen(f"{api}/my-endpoint", timeout=30) as answer:
         assert answer.status == 200
         assert answer.headers["Content-Type"] == "application/json"

@@ -21,7 +21,9 @@ def deploy(project, emulator, new_machine):
     """Runs ./deploy.sh in the project, against the emulator; a variable that is None is not set."""
 
     def run(*arguments, region="us-east-1", **variables):
-        environment = {**new_machine, **emulator.environment(region), "SAM_CLI_POLL_DELAY": "0.2", **variables}
+        # The settings at the top of deploy.sh are the user's.
+        settings = {"STACK_NAME": "my-app", "OUTPUT": "MyEndpointUrl", "SAM_CLI_POLL_DELAY": "0.2"}
+        environment = {**new_machine, **emulator.environment(region), **settings, **variables}
         return subprocess.run(
             [project / "deploy.sh", *arguments],
             env={name: value for name, value in environment.items() if value is not None},

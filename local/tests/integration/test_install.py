@@ -61,7 +61,9 @@ class Machine:
             (self.project / name / "requirements.txt").write_text("")
 
     def asks_for(self, number):
-        (self.project / "template.yaml").write_text(f"Globals: {{Function: {{Runtime: python{number}}}}}\n")
+        (self.project / "template.yaml").write_text(
+            f"# Not python3.1\nGlobals: {{Function: {{Runtime: python{number}}}}}\n"
+        )
 
     def function_needs(self, text):
         (self.project / "src").mkdir(exist_ok=True)
@@ -389,6 +391,54 @@ def test_stand_in_is_said_and_replaced_once_the_right_python_is_there(machine, a
     assert machine.install(**nowhere) == (0, "", [])
 
 
+def function_side(machine, number, **variables):
+    """What a start of ./run.sh asks for: the lines that it says, the interpreter and its version."""
+    ask = (
+        "import sys; from local import runtime; name = sys.argv[1]; say = lambda line: print(line, file=sys.stderr); "
+        "print(runtime.python(name, say), runtime.version(name), sep='\\n')"
+    )
+    return subprocess.Popen(
+        [machine.project / ".tools" / "bin" / "python", "-c", ask, f"python{number}"],
+        cwd=machine.project,
+        env={**machine.environment, **variables},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_function_gets_the_right_python_once_it_is_there(machine, another):
+    number = number_of(another)
+    nowhere = {"UV_PYTHON_INSTALL_MIRROR": "http://127.0.0.1:9"}
+    machine.has_uv()
+    machine.needs_few_tools()
+    machine.install()
+    lambda_ = machine.project / ".tools" / "lambda"
+    installing = "==> Installing what Lambda's Python runtime has\n"
+
+    out, said = function_side(machine, number, **nowhere).communicate()
+    assert said == f"==> Fetching Python {number}, the Runtime of template.yaml\n{installing}"
+    assert out.startswith(f"{lambda_}/python{number}-fallback/bin/python\n{THIS}.")
+    out, said = function_side(machine, number, **nowhere).communicate()
+    assert (out.startswith(f"{lambda_}/python{number}-fallback/bin/python\n{THIS}."), said) == (True, "")
+
+    machine.has_managed(".pyenv/versions/latest/bin", another)
+    out, said = function_side(machine, number, **nowhere).communicate()
+    assert (out.startswith(f"{lambda_}/python{number}/bin/python\n{number}."), said) == (True, installing)
+
+
+def test_of_two_starts_at_once_one_makes_what_the_function_runs_on(machine):
+    machine.has_uv()
+    machine.needs_few_tools()
+    machine.install()
+
+    both = [function_side(machine, THIS) for _ in range(2)]
+    said = sorted((process.communicate(timeout=60)[1] for process in both), key=len)
+
+    assert [process.returncode for process in both] == [0, 0]
+    assert said == ["==> Installing what Lambda's Python runtime has\n", f"{WAITING}\n"]
+
+
 def test_uv_too_old_to_know_the_options_is_not_used(machine):
     machine.has("uv", 'echo "error: unexpected argument" >&2; exit 2')
 
@@ -426,6 +476,20 @@ def test_interrupted_installation_is_not_trusted(machine, blow):
     machine.has_uv()
     assert machine.install() == (0, "", [INTO_TOOLS, INTO_VENV])
     assert machine.imports(".tools", "chevron") == ["chevron"]
+    assert sorted(path.name for path in machine.project.iterdir() if path.name[0] == ".") == [".tools", ".venv"]
+
+
+def test_what_an_interrupted_exchange_has_left_is_put_right(machine):
+    machine.has_uv()
+    machine.needs_few_tools()
+    machine.install()
+    before = (machine.project / ".tools" / "installed").stat().st_ino
+    (machine.project / ".tools").rename(machine.project / ".tools.old")
+    shutil.copytree(machine.project / ".venv", machine.project / ".venv.old", symlinks=True)
+
+    assert machine.install() == (0, "", [])
+
+    assert (machine.project / ".tools" / "installed").stat().st_ino == before
     assert sorted(path.name for path in machine.project.iterdir() if path.name[0] == ".") == [".tools", ".venv"]
 
 
@@ -480,7 +544,7 @@ def test_what_was_installed_stays_when_its_successor_fails(machine):
 
     code, _, errors = machine.install()
     assert (code, errors[0]) == (1, INTO_VENV)
-    assert errors[1].startswith("install.sh: could not install what tests need into .venv: ")
+    assert errors[1].startswith("install.sh: could not install what tests need into .venv: No solution found ")
     assert "no-such-package-anywhere was not found" in errors[1]
     # ./run.sh starts, and answers with the reason until the list is mended.
     code, _, errors = machine.install("--tools")
