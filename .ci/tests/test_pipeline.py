@@ -84,6 +84,11 @@ def test_only_main_is_deployed_when_role_is_known_and_tests_have_passed(jobs):
         "vars.AWS_ROLE_ARN != ''",
     }
     assert deploy["concurrency"] == {"group": "deploy", "cancel-in-progress": False}
+    # A package without a wheel runs its own code when it is built: before there are credentials.
+    steps = [step.get("run", step.get("uses", "")).partition("@")[0] for step in deploy["steps"]]
+    order = ["./install.sh", "./deploy.sh --build", "aws-actions/configure-aws-credentials"]
+    assert [step for step in steps if step in order] == order
+    assert "./deploy.sh --no-build" in steps[-1]
     role = next(step["with"] for step in deploy["steps"] if "configure-aws-credentials" in step.get("uses", ""))
     assert role == {"role-to-assume": "${{ vars.AWS_ROLE_ARN }}", "aws-region": "${{ vars.AWS_REGION }}"}
 

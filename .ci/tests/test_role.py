@@ -1,6 +1,7 @@
 """The pipeline's role, against what CloudFormation calls for the template, for the examples and for usual resources."""
 
 import re
+import subprocess
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import iam
 import pytest
 import readme
 import yaml
+from faults import Proxy
 from samcli.yamlhelper import yaml_parse
 from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
@@ -192,21 +194,81 @@ def test_one_wrong_letter_in_any_action_is_noticed():
     for name in VARIANTS:
         resources |= {f"{name}{logical}": r for logical, r in bounded(translated(variant(name))).items()}
     asked = [(action.lower(), arn, context) for _, action, arn, context in calls(resources)]
-    # What ./deploy.sh itself calls is compared in test_pipeline_calls.py.
-    of_script = {"cloudformation", "s3", "secretsmanager"}
 
     unnoticed = []
     policy = statements(ALL)
     for statement in policy:
+        if statement["Sid"] in ("Stack", "Transform", "Bucket", "Secrets"):  # tests of their own, below
+            continue
         for action in iam.as_list(statement["Action"]):
-            if action.split(":")[0] in of_script:
-                continue
             misspelt = {**statement, "Action": [a for a in iam.as_list(statement["Action"]) if a != action]}
             others = [misspelt if other is statement else other for other in policy]
             if all(iam.allows(others, *call) for call in asked if call[0] == action.lower()):
                 unnoticed.append((statement["Sid"], action))
 
     assert unnoticed == []
+
+
+@pytest.fixture(scope="module")
+def calls_of_script(new_project, new_machine, emulator):
+    """The actions that ./deploy.sh calls itself: in a first deployment, another, a failing one and one that mends."""
+    project, proxy, made = new_project(), Proxy(emulator.url), []
+    environment = {**new_machine, **emulator.environment("eu-west-1"), "AWS_ENDPOINT_URL": proxy.url}
+
+    def deploy(status, **options):
+        proxy.begin(**options)
+        environment["SAM_CLI_POLL_DELAY"] = "0.2"
+        done = subprocess.run([project / "deploy.sh"], env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == status, done.stderr
+        made.extend(proxy.calls)
+
+    try:
+        template = project / "template.yaml"
+        failing = (
+            "\nResources:\n  Broken: {Type: AWS::SSM::Parameter, Properties: {Type: String, Value: any, Name: /taken}}"
+        )
+        emulator.client("ssm", "eu-west-1").put_parameter(Name="/taken", Value="elsewhere", Type="String")
+        template.write_text(BASE.replace("\nResources:", failing))
+        deploy(1)
+        template.write_text(BASE)
+        deploy(0)
+        template.write_text(BASE.replace("Timeout: 10", "Timeout: 11"))
+        deploy(0)
+        template.write_text(BASE)
+        deploy(1, every={"cloudformation:CreateChangeSet": "ValidationError"})
+    finally:
+        proxy.stop()
+    return set(made)
+
+
+def arns_of_script(action):
+    bucket = f"arn:aws:s3:::{STACK}-{ACCOUNT}-eu-west-1"
+    if action.startswith("cloudformation:"):
+        transform = "arn:aws:cloudformation:eu-west-1:aws:transform/Serverless-2016-10-31"
+        stack = f"arn:aws:cloudformation:eu-west-1:{ACCOUNT}:stack/{STACK}/0123456789"
+        return [stack, transform] if action.endswith(":CreateChangeSet") else [stack]
+    return [f"{bucket}/{STACK}/0123456789"] if action in ("s3:GetObject", "s3:PutObject") else [bucket]
+
+
+def test_role_allows_every_call_of_the_script(calls_of_script):
+    # Everybody may ask who they are.
+    asked = {action for action in calls_of_script if action != "sts:GetCallerIdentity"}
+
+    assert "cloudformation:DescribeEvents" in asked
+    policy = statements({})
+    assert [a for a in asked if not all(iam.allows(policy, a, arn, {}) for arn in arns_of_script(a))] == []
+
+
+def test_role_allows_the_script_nothing_that_it_does_not_call(calls_of_script):
+    allowed = {
+        action
+        for statement in statements({})
+        if statement["Sid"] in ("Stack", "Transform", "Bucket")
+        for action in iam.as_list(statement["Action"])
+    }
+
+    # The one is for artifacts of more than 8 MB, the other for a stack whose resources outlived a failure.
+    assert allowed - calls_of_script == {"s3:AbortMultipartUpload", "cloudformation:GetTemplate"}
 
 
 def test_secrets_are_read_when_asked():

@@ -25,6 +25,7 @@ _DENIED = ("AccessDenied", "403")
 def prepare(bucket: str, account: str, say: Callable[[str], None]) -> None:
     """Creates the bucket when `account` (12 digits) has none of that name, and makes its settings safe.
 
+    S3 encrypts every bucket by itself: https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-encryption.html
     A setting is written only where it differs, and others, of a bucket that has other uses too, stay; who may neither
     read nor write them may deploy all the same. Raises Failure when the bucket is not ours or lies in another region.
     """
@@ -50,7 +51,6 @@ def prepare(bucket: str, account: str, say: Callable[[str], None]) -> None:
     arn = f"arn:{boto3.Session().get_partition_for_region(region)}:s3:::{bucket}"
     for setting, secure in {
         "public access": lambda: _block_public_access(s3, ours),
-        "encryption": lambda: _encrypt(s3, ours),
         "policy": lambda: _refuse_plain_http(s3, ours, arn),
         "lifecycle": lambda: _end_unfinished_uploads(s3, ours),
     }.items():
@@ -102,12 +102,6 @@ def _block_public_access(s3: Any, ours: dict) -> None:
     found = _read(s3.get_public_access_block, ours, "NoSuchPublicAccessBlockConfiguration")
     if found.get("PublicAccessBlockConfiguration") != _PRIVATE:
         _patiently(s3.put_public_access_block, **ours, PublicAccessBlockConfiguration=_PRIVATE)
-
-
-def _encrypt(s3: Any, ours: dict) -> None:
-    if not _read(s3.get_bucket_encryption, ours, "ServerSideEncryptionConfigurationNotFoundError"):
-        rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
-        _patiently(s3.put_bucket_encryption, **ours, ServerSideEncryptionConfiguration={"Rules": [rule]})
 
 
 def _refuse_plain_http(s3: Any, ours: dict, arn: str) -> None:

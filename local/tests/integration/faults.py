@@ -24,8 +24,6 @@ _S3 = {
     ("DELETE", ""): "DeleteBucket",
     ("GET", "publicAccessBlock"): "GetBucketPublicAccessBlock",
     ("PUT", "publicAccessBlock"): "PutBucketPublicAccessBlock",
-    ("GET", "encryption"): "GetEncryptionConfiguration",
-    ("PUT", "encryption"): "PutEncryptionConfiguration",
     ("GET", "policy"): "GetBucketPolicy",
     ("PUT", "policy"): "PutBucketPolicy",
     ("GET", "lifecycle"): "GetLifecycleConfiguration",

@@ -16,11 +16,6 @@ PRIVATE = {
         ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), True
     )
 }
-ENCRYPTED = {
-    "ServerSideEncryptionConfiguration": {
-        "Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms"}, "BucketKeyEnabled": True}]
-    }
-}
 TLS_ONLY = {
     "Sid": "TlsOnly",
     "Effect": "Deny",
@@ -59,9 +54,8 @@ def exists(aws):
 
 
 def settings(aws, *, policy=None, lifecycle=None):
-    """Expects the four settings to be read, and those that are not given to be right."""
+    """Expects the three settings to be read, and those that are not given to be right."""
     aws.add_response("get_public_access_block", PRIVATE, OURS)
-    aws.add_response("get_bucket_encryption", ENCRYPTED, OURS)
     policy = policy or {"Version": "2012-10-17", "Statement": [OTHER, TLS_ONLY]}
     aws.add_response("get_bucket_policy", {"Policy": json.dumps(policy)}, OURS)
     if lifecycle is None:
@@ -88,7 +82,6 @@ def test_who_may_only_put_objects_may_deploy(aws, said):
     exists(aws)
     for operation in (
         "get_public_access_block",
-        "get_bucket_encryption",
         "get_bucket_policy",
         "get_bucket_lifecycle_configuration",
     ):
@@ -98,14 +91,13 @@ def test_who_may_only_put_objects_may_deploy(aws, said):
 
     assert said == [
         f"    ours stays as it is: these credentials may not see or set its {setting}"
-        for setting in ("public access", "encryption", "policy", "lifecycle")
+        for setting in ("public access", "policy", "lifecycle")
     ]
 
 
 def test_statement_without_a_list_is_kept(aws, said):
     exists(aws)
     aws.add_response("get_public_access_block", PRIVATE, OURS)
-    aws.add_response("get_bucket_encryption", ENCRYPTED, OURS)
     aws.add_response("get_bucket_policy", {"Policy": json.dumps({"Version": "2012-10-17", "Statement": OTHER})}, OURS)
     written = json.dumps({"Version": "2012-10-17", "Statement": [OTHER, TLS_ONLY]})
     aws.add_response("put_bucket_policy", {}, {**OURS, "Policy": written})
@@ -149,11 +141,9 @@ def test_bucket_that_has_just_been_removed_or_made_is_waited_for(aws, said):
     aws.add_client_error("get_public_access_block", "NoSuchPublicAccessBlockConfiguration")
     aws.add_client_error("put_public_access_block", "NoSuchBucket", http_status_code=404)
     aws.add_response("put_public_access_block", {}, {**OURS, "PublicAccessBlockConfiguration": ANY})
-    settings_after = [("get_bucket_encryption", ENCRYPTED), ("get_bucket_lifecycle_configuration", {"Rules": [ABORTS]})]
-    aws.add_response(*settings_after[0], OURS)
     policy = {"Version": "2012-10-17", "Statement": [TLS_ONLY]}
     aws.add_response("get_bucket_policy", {"Policy": json.dumps(policy)}, OURS)
-    aws.add_response(*settings_after[1], OURS)
+    aws.add_response("get_bucket_lifecycle_configuration", {"Rules": [ABORTS]}, OURS)
 
     bucket.prepare("ours", ACCOUNT, said.append)
 
