@@ -57,8 +57,8 @@ case "${1:-}" in
     ;;
 esac
 
-# Packages may run code of their own when they are installed.
-(unset "${!AWS_@}" && ./install.sh --tools)
+# Without credentials: a package may run code of its own when it is installed.
+(unset "${!AWS_@}" "${!ACTIONS_ID_@}" && ./install.sh --tools)
 export PATH="$PWD/.tools/bin:$PATH"
 # Nothing can ask a question.
 exec .tools/bin/python -m local.deploying "$steps" "$@" </dev/null

@@ -465,7 +465,7 @@ def test_build_needs_no_credentials_and_sees_none(project, emulator, deploy):
     package.mkdir()
     (package / "setup.py").write_text(
         "import os, setuptools\n"
-        f"open({str(project / 'seen')!r}, 'w').write('\\n'.join(os.environ))\n"
+        f"open({str(project / 'seen')!r}, 'a').write('\\n'.join(['', *os.environ]))\n"
         "setuptools.setup(name='curious', version='1', py_modules=['curious'])\n"
     )
     (package / "curious.py").write_text("")
@@ -484,6 +484,8 @@ def test_build_needs_no_credentials_and_sees_none(project, emulator, deploy):
     assert "==> Building" not in done.stderr
     assert not (project / "seen").exists()
 
+    # What ./install.sh installs for the tests is built too.
+    (project / "src" / "requirements.txt").write_text("./src/curious  # again\n")
     (package / "setup.py").touch()
     again = deploy(STACK_NAME="built", AWS_CONFIG_FILE=str(config), **secrets)
     assert again.returncode == 0, again.stderr

@@ -11,7 +11,7 @@ import pytest
 from faults import FAULTS, Proxy
 
 WARM = Path(__file__).parent / "warm.py"
-STACK, REGION = "faulty", "us-east-1"
+STACK, REGION = "faulty", "eu-west-2"
 BUCKET = f"{STACK}-000000000000-{REGION}"
 
 
@@ -125,6 +125,18 @@ def test_deployment_is_mended_by_the_next_one(fault, run, proxy, emulator, whole
     assert problems.getvalue() == ""
 
 
+@pytest.mark.parametrize("action", ["s3:CreateBucket", "s3:PutObject"])
+def test_call_that_is_repeated_because_its_answer_was_lost_is_no_error(run, proxy, emulator, whole, action):
+    calls, made = whole
+    proxy.begin(calls.index(action) + 1, "answer lost")
+
+    done = run("--no-build")
+
+    assert (done.returncode, state(emulator)) == (0, made), done.stderr
+    assert len(proxy.calls) == len(calls) + 1
+    assert run("--delete").returncode == 0
+
+
 @pytest.mark.parametrize("code", ["InvalidClientTokenId", "ExpiredToken"])
 def test_credentials_that_aws_refuses_are_one_line(run, proxy, code):
     proxy.begin(every={"sts:GetCallerIdentity": code})
@@ -132,4 +144,4 @@ def test_credentials_that_aws_refuses_are_one_line(run, proxy, code):
     refused = run("--no-build")
 
     assert (refused.returncode, refused.stdout, len(refused.stderr.splitlines())) == (1, "", 1)
-    assert ("in us-east-1" if code == "InvalidClientTokenId" else "have expired") in refused.stderr
+    assert (f"in {REGION}" if code == "InvalidClientTokenId" else "have expired") in refused.stderr
