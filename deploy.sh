@@ -58,7 +58,8 @@ case "${1:-}" in
 esac
 
 # Without credentials: a package may run code of its own when it is installed.
-(unset "${!AWS_@}" "${!ACTIONS_ID_@}" && ./install.sh --tools)
+# shellcheck disable=SC2086
+(unset ${!AWS_*} ${!ACTIONS_ID_*} && ./install.sh --tools)
 export PATH="$PWD/.tools/bin:$PATH"
 # Nothing can ask a question.
 exec .tools/bin/python -m local.deploying "$steps" "$@" </dev/null

@@ -181,6 +181,17 @@ def test_dependencies_are_wheels_for_lambda_whatever_the_host(project, emulator,
     assert stack["Tags"] == [{"Key": "team", "Value": "blue"}]
 
 
+def test_compiled_package_runs_deployed(project, emulator, deploy):
+    # No Python but the wheel's can import it, other than markupsafe, which can do without its compiled part.
+    (project / "src" / "requirements.txt").write_text("pydantic-core==2.33.2\n")
+    edit(project / "src" / "lambda.py", "import json", "import json\nimport pydantic_core")
+
+    done = deploy(STACK_NAME="compiled")
+
+    assert done.returncode == 0, done.stderr
+    assert get(emulator.reachable(done.stdout.strip())) == hello("Hello from Lambda")
+
+
 def never_executed(emulator, stack):
     """A stack with a change set that was made and not executed: REVIEW_IN_PROGRESS."""
     template = {"Resources": {"Topic": {"Type": "AWS::SNS::Topic"}}}
