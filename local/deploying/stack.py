@@ -11,7 +11,7 @@ from typing import Any
 
 import boto3
 import yaml
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from local.deploying import Failure
 
@@ -92,7 +92,7 @@ def explain(name: str, last_event: str) -> str | None:
         event = _describe(name) and first_failure(_events(name), last_event)
         if not event:
             return _validation(name)
-    except ClientError:  # that a deployment failed has been said; this is only about the reason
+    except (BotoCoreError, ClientError):  # that a deployment failed has been said; this is only about the reason
         return None
     return (
         f"{event['LogicalResourceId']} ({event['ResourceType']}), {event['ResourceStatus']}: "

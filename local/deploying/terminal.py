@@ -8,14 +8,15 @@ import time
 from collections.abc import Iterator
 
 _ERASE = "\r\033[K"
+_COUNT = "   "
 
 
 class Terminal:
     """Writes whole lines to the file descriptor of stderr as it is now, wherever sys.stderr leads later."""
 
-    def __init__(self, counts: bool | None = None) -> None:
+    def __init__(self) -> None:
         self._stream = os.fdopen(os.dup(2), "w", buffering=1, encoding="utf-8", errors="replace")
-        self._counts = self._stream.isatty() if counts is None else counts
+        self._counts = self._stream.isatty()
         self._lock = threading.RLock()
         self._open = ""  # what stands on the last line, which has no end yet
         self._since = 0.0
@@ -30,8 +31,10 @@ class Terminal:
             if not self._counts:
                 print(title, file=self._stream)
                 return
-            self._open = title
-            print(title, end="", flush=True, file=self._stream)
+            # A line that the terminal breaks could not be written over.
+            fits = len(title) + len(" 1234 s") < (os.get_terminal_size(self._stream.fileno()).columns or 80)
+            self._open = title if fits else _COUNT
+            print(title, end="" if fits else "\n", flush=True, file=self._stream)
 
     def say(self, line: str) -> None:
         """A line of the running step, which goes on counting below it."""
@@ -39,7 +42,7 @@ class Terminal:
             counting = bool(self._open)
             self._close()
             print(line, file=self._stream)
-            self._open = "   " if counting else ""
+            self._open = _COUNT if counting else ""
 
     def end(self) -> None:
         """Nothing is running any more."""
