@@ -325,6 +325,15 @@ def test_changed_runtime_changes_python_of_venv(machine, another):
     assert machine.install() == (0, "", [INTO_VENV])
     assert machine.version == number_of(another)
 
+    # None of the template's functions is in Python any more, or a parameter names the version.
+    template = machine.project / "template.yaml"
+    template.write_text("Resources: {}\n")
+    assert machine.install() == (0, "", [])
+    template.write_text(f"Parameters: {{Version: {{Type: String, Default: python{THIS}}}}}\n")
+    assert machine.install() == (0, "", [INTO_VENV])
+    assert machine.version == THIS
+    assert machine.install() == (0, "", [])
+
 
 @pytest.mark.parametrize(
     ("place", "variables"),
