@@ -44,14 +44,10 @@ def run(words: list[str], terminal: Terminal, verbose: bool, each_line: Callable
 
 
 def reason(text: str) -> str:
-    """What matters of an error of SAM CLI, in one line.
-
-    uv names what failed in a line "error: …" (older ones "× …"), and why in lines "cause: …" ("╰─▶ …") below it.
-    """
+    """What matters of an error of SAM CLI, in one line; uv names what failed after "error:", and why after "cause:"."""
     text = re.sub(r"\x1b\[[0-9;]*m", "", text)
-    if found := re.search(r"(?:^|\n)\s*(?:error:|×) (?P<what>[^\n]+)(?P<rest>(?:\n[^\n]+)*)", text):
-        causes = re.findall(r"(?:cause:|[├╰]─▶) ((?:.|\n {4,})+)", found["rest"])
-        return _line(": ".join([found["what"], *causes[:1]]))
+    if found := re.search(r"(?:^|\n|failed: )error: ([^\n]+)(?:\n\s+cause: ([^\n]+))?", text):
+        return _line(": ".join(filter(None, found.groups())))
     return _line(text.split("\n\n")[0])
 
 
