@@ -17,10 +17,10 @@ fail() {
 }
 
 # What they were made from is written into them last: while it is the same, they are whole and current.
-tools() { [ -x .tools/bin/python ] && cat requirements.txt local/requirements.txt local/inside/requirements.txt | cmp -s - .tools/installed; }
-venv() { [ -x .venv/bin/python ] && needs 2>/dev/null | cmp -s - .venv/installed; }
+tools() { [ -x .tools/bin/python ] && [ ! -e .tools.old ] && cat requirements.txt local/requirements.txt local/inside/requirements.txt | cmp -s - .tools/installed; }
+venv() { [ -x .venv/bin/python ] && [ ! -e .venv.old ] && needs 2>/dev/null | cmp -s - .venv/installed; }
 needs() {
-  grep -o 'python3\.[0-9]*' template.yaml
+  sed -n 's/.*Runtime[^A-Za-z0-9]*\(python3\.[0-9]*\).*/\1/p' template.yaml | head -n 1
   cat src/requirements.txt tests/requirements.txt requirements.txt || true
 }
 

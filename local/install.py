@@ -21,7 +21,7 @@ from local import lock, pythons, runtime, uv
 
 TOOLS, VENV = Path(".tools"), Path(".venv")
 LISTS = ("requirements.txt", "local/requirements.txt", "local/inside/requirements.txt")
-FUNCTION = Path("src/requirements.txt")
+TEMPLATE, FUNCTION = Path("template.yaml"), Path("src/requirements.txt")
 # What .venv gets besides, in this order; the function's own versions come first.
 BESIDES = (Path("tests/requirements.txt"), Path("requirements.txt"))
 COMMANDS = ("aws", "sam", "uv", "uvx")
@@ -31,6 +31,8 @@ _NETWORK = re.compile("network|connect|dns|resolv(e|ing) (address|host)|timed ou
 def main(arguments: list[str]) -> None:
     lenient = "--tools" in arguments
     with lock.held(Path.cwd(), say) as holding:
+        _recover(TOOLS)
+        _recover(VENV)
         try:
             install_tools(holding)
         except (uv.InstallError, OSError) as error:
@@ -72,14 +74,19 @@ def install_venv(holding: int, quiet: bool) -> None:
     `quiet`: says nothing of a Python that only stands in. Raises uv.InstallError or OSError.
     """
     program = TOOLS / "bin" / "uv"
-    named = re.findall(r"python3\.[0-9]*", _read(Path("template.yaml")))
-    made_from = "".join(f"{name}\n" for name in named) + _read(FUNCTION) + "".join(map(_read, BESIDES))
+    declared = re.search(r"^.*Runtime[^A-Za-z0-9]*(python3\.[0-9]*)", _read(TEMPLATE), re.MULTILINE)
+    # A parameter may name it, or there are functions in other languages only; then .venv keeps its Python.
+    named = declared or re.search(r"(python3\.[0-9]+)", _read(TEMPLATE))
+    kept = None if named else re.match(r"(python3\.[0-9]+)\n", _made_from(VENV) or "")
+    first = declared or kept
+    made_from = f"{first[1]}\n" if first else ""
+    made_from += "".join(map(_read, (FUNCTION, *BESIDES)))
     if any(line.startswith("-") for line in _read(FUNCTION).splitlines()):
         made_from += runtime.listed(FUNCTION)
     if _made_from(VENV) == made_from:
         return
-    declared = re.findall(r"Runtime\W+(python3\.[0-9]+)", _read(Path("template.yaml"))) or named
-    number = declared[0].removeprefix("python") if declared else "{}.{}".format(*sys.version_info)
+    found = named or kept
+    number = found[1].removeprefix("python") if found else "{}.{}".format(*sys.version_info)
     fetched = TOOLS.absolute() / "lambda" / "pythons"
     right = pythons.find_or_fetch(number, fetched, program, say, holding)
     if not right:
@@ -158,18 +165,29 @@ class NoVenv(uv.InstallError):
 def _replacing(target: Path, what: str) -> Iterator[Path]:
     """Yields a path for what will take the place of `target`, which stays as it is when this fails."""
     say(f"==> Installing {what} into {target}")
-    new, old = target.with_name(f"{target}.new"), target.with_name(f"{target}.old")
-    _remove(new)
+    new, old = _beside(target)
     with _seconds():
         try:
             yield new
-            _remove(old)
             if os.path.lexists(target):
                 target.rename(old)
             new.rename(target)
             _remove(old)
         finally:
             _remove(new)
+
+
+def _recover(target: Path) -> None:
+    """Removes what an interrupted installation has left, and undoes half an exchange."""
+    new, old = _beside(target)
+    if not os.path.lexists(target) and os.path.lexists(old):
+        old.rename(target)
+    for left in (new, old):
+        _remove(left)
+
+
+def _beside(target: Path) -> tuple[Path, Path]:
+    return target.with_name(f"{target}.new"), target.with_name(f"{target}.old")
 
 
 def _remove(path: Path) -> None:

@@ -34,7 +34,8 @@ def run(uv: Path | str, *arguments: Path | str, holding: int, timeout: float | N
 
 
 def reason(text: str) -> str:
-    """What an installer says on stderr, in one line, without warnings and ornaments."""
-    lines = [line for line in text.splitlines() if not re.match(r"warning:|\[notice\]", line, re.IGNORECASE)]
-    plain = re.sub(r"[×╰─▶│├]+|^error: |ERROR: ", " ", " ".join(lines))
+    """The error in what an installer says on stderr, in one line, without progress, warnings and ornaments."""
+    lines = text.splitlines()
+    first = next((number for number, line in enumerate(lines) if re.match(r"\s*(error:|ERROR:|×)", line)), 0)
+    plain = re.sub(r"[×╰─▶│├]+|\b(error|ERROR): |hint: ", " ", " ".join(lines[first:]))
     return re.sub(r"\s+", " ", plain).strip()

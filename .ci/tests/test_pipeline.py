@@ -84,6 +84,11 @@ def test_only_main_is_deployed_when_role_is_known_and_tests_have_passed(jobs):
         "vars.AWS_ROLE_ARN != ''",
     }
     assert deploy["concurrency"] == {"group": "deploy", "cancel-in-progress": False}
+    # A package without a wheel runs its own code when it is built: before there are credentials.
+    steps = [step.get("run", step.get("uses", "")).partition("@")[0] for step in deploy["steps"]]
+    order = ["./install.sh", "./deploy.sh --build", "aws-actions/configure-aws-credentials"]
+    assert [step for step in steps if step in order] == order
+    assert "./deploy.sh --no-build" in steps[-1]
     role = next(step["with"] for step in deploy["steps"] if "configure-aws-credentials" in step.get("uses", ""))
     assert role == {"role-to-assume": "${{ vars.AWS_ROLE_ARN }}", "aws-region": "${{ vars.AWS_REGION }}"}
 
@@ -173,10 +178,10 @@ def test_role_reaches_nothing_but_its_application(role):
     actions = [action for statement in role["statements"].values() for action in as_list(statement["Action"])]
     assert [action for action in actions if "*" in action] == []
     reached = {sid: as_list(statement["Resource"]) for sid, statement in role["statements"].items()}
-    # AWS makes up the ids of APIs, the list of log groups has no narrower resource, and the transform is AWS's own.
+    # AWS makes up the ids of APIs, lists have no narrower resource, and the transform is AWS's own.
     assert {sid for sid, arns in reached.items() if any("my-app" not in arn for arn in arns)} == {
         "Api",
-        "LogList",
+        "Lists",
         "Transform",
     }
     assert reached["Bucket"] == [
@@ -200,6 +205,7 @@ def test_role_cannot_raise_its_own_permissions(role):
     harmless = [
         f"{aws}/service-role/AWSLambdaBasicExecutionRole",
         f"{aws}/service-role/AWSLambdaVPCAccessExecutionRole",
+        f"{aws}/AWSXrayWriteOnlyAccess",
         f"{aws}/AWSXRayDaemonWriteAccess",
     ]
     assert conditions == {

@@ -33,7 +33,6 @@ ADDED = {
 
 # What differs from run to run, or from machine to machine.
 VOLATILE = [
-    (r"\b\d{12}\b", "ACCOUNT"),
     (r"https://[a-z0-9]+\.execute-api", "https://API.execute-api"),
     (r"Engine: .*", "Engine"),
     (r"\[[-:+ \d]+\] \[\d+\] \[INFO\]", "INFO"),

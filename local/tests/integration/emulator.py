@@ -15,6 +15,8 @@ import boto3
 from ports import free_port
 
 MINISTACK = "ministack==1.5.33"
+# It runs functions on its own Python: the one of .venv is the function's.
+PYTHON = Path(__file__).parents[3] / ".venv" / "bin" / "python"
 # Expands the SAM transform, as CloudFormation does.
 TRANSLATOR = "aws-sam-translator==1.115.0"
 
@@ -65,7 +67,7 @@ def start(directory: Path):
         process = subprocess.Popen(
             [
                 Path(sys.executable).with_name("uv"),
-                *("tool", "run", "--quiet", "--python", sys.executable),
+                *("tool", "run", "--quiet", "--python", PYTHON if PYTHON.exists() else sys.executable),
                 *("--from", MINISTACK, "--with", TRANSLATOR, "ministack"),
             ],
             env={**environment, "BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), "TMPDIR": str(directory)},

@@ -325,6 +325,15 @@ def test_changed_runtime_changes_python_of_venv(machine, another):
     assert machine.install() == (0, "", [INTO_VENV])
     assert machine.version == number_of(another)
 
+    # None of the template's functions is in Python any more, or a parameter names the version.
+    template = machine.project / "template.yaml"
+    template.write_text("Resources: {}\n")
+    assert machine.install() == (0, "", [])
+    template.write_text(f"Parameters: {{Version: {{Type: String, Default: python{THIS}}}}}\n")
+    assert machine.install() == (0, "", [INTO_VENV])
+    assert machine.version == THIS
+    assert machine.install() == (0, "", [])
+
 
 @pytest.mark.parametrize(
     ("place", "variables"),
@@ -479,6 +488,20 @@ def test_interrupted_installation_is_not_trusted(machine, blow):
     assert sorted(path.name for path in machine.project.iterdir() if path.name[0] == ".") == [".tools", ".venv"]
 
 
+def test_what_an_interrupted_exchange_has_left_is_put_right(machine):
+    machine.has_uv()
+    machine.needs_few_tools()
+    machine.install()
+    before = (machine.project / ".tools" / "installed").stat().st_ino
+    (machine.project / ".tools").rename(machine.project / ".tools.old")
+    shutil.copytree(machine.project / ".venv", machine.project / ".venv.old", symlinks=True)
+
+    assert machine.install() == (0, "", [])
+
+    assert (machine.project / ".tools" / "installed").stat().st_ino == before
+    assert sorted(path.name for path in machine.project.iterdir() if path.name[0] == ".") == [".tools", ".venv"]
+
+
 def test_two_at_once_take_turns_and_both_succeed(machine):
     machine.has_uv()
     machine.needs_few_tools()
@@ -530,7 +553,7 @@ def test_what_was_installed_stays_when_its_successor_fails(machine):
 
     code, _, errors = machine.install()
     assert (code, errors[0]) == (1, INTO_VENV)
-    assert errors[1].startswith("install.sh: could not install what tests need into .venv: ")
+    assert errors[1].startswith("install.sh: could not install what tests need into .venv: No solution found ")
     assert "no-such-package-anywhere was not found" in errors[1]
     # ./run.sh starts, and answers with the reason until the list is mended.
     code, _, errors = machine.install("--tools")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from local.stack import first_failure, obstacle
+from local.deploying.stack import first_failure, obstacle
 
 ROOT = Path(__file__).parents[3]
 EMPTY_ZIP = b"PK\5\6" + bytes(18)
@@ -70,15 +70,16 @@ class Stack:
     def prepare(self):
         """The step of ./deploy.sh: return code, and the lines that it says."""
         done = subprocess.run(
-            [sys.executable, "-m", "local.stack", "prepare", self.name],
+            [sys.executable, "-m", "local.deploying", "prepare"],
             check=False,
             cwd=ROOT,
-            env={**os.environ, **self.emulator.environment()},
+            env={**os.environ, **self.emulator.environment(), "STACK_NAME": self.name},
             capture_output=True,
             text=True,
             timeout=60,
         )
-        return done.returncode, done.stderr.splitlines()
+        # What it removes has names that the emulator makes up.
+        return done.returncode, [line for line in done.stderr.splitlines() if not line.startswith("    removing ")]
 
 
 @pytest.fixture
@@ -186,7 +187,8 @@ def test_in_progress(stack, deploy):
 @pytest.mark.parametrize(
     ("status", "waiter"),
     [
-        ("ROLLBACK_IN_PROGRESS", "stack-create-complete"),
+        ("CREATE_IN_PROGRESS", "stack-create-complete"),
+        ("IMPORT_IN_PROGRESS", "stack-import-complete"),
         ("UPDATE_IN_PROGRESS", "stack-update-complete"),
         ("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", "stack-update-complete"),
         ("UPDATE_ROLLBACK_IN_PROGRESS", "stack-rollback-complete"),
@@ -198,6 +200,51 @@ def test_every_phase_has_its_waiter(status, waiter):
     assert obstacle("my-app", status, "us-east-1").endswith(
         f".venv/bin/aws cloudformation wait {waiter} --stack-name my-app --region us-east-1"
     )
+
+
+@pytest.mark.parametrize("status", ["ROLLBACK_IN_PROGRESS", "IMPORT_ROLLBACK_IN_PROGRESS"])
+def test_phase_without_a_waiter_that_ends_well_has_none(status):
+    # botocore's waiters for stacks: none has ROLLBACK_COMPLETE or IMPORT_ROLLBACK_COMPLETE for a success.
+    advice = obstacle("my-app", status, "us-east-1")
+
+    assert " wait " not in advice
+    assert advice.endswith(
+        "what failed is being undone; run ./deploy.sh again once that is over, which this shows: .venv/bin/aws "
+        "cloudformation describe-stacks --stack-name my-app --region us-east-1 --query Stacks[0].StackStatus"
+    )
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        "CREATE_COMPLETE",
+        "UPDATE_ROLLBACK_COMPLETE",
+        "IMPORT_COMPLETE",
+        "IMPORT_ROLLBACK_COMPLETE",
+        "REVIEW_IN_PROGRESS",
+    ],
+)
+def test_stack_that_takes_a_deployment_is_let_be(status):
+    assert obstacle("my-app", status, "us-east-1") is None
+
+
+def test_import_that_could_not_be_undone_is_explained():
+    assert obstacle("my-app", "IMPORT_ROLLBACK_FAILED", "us-east-1").endswith(
+        "see why: .venv/bin/aws cloudformation describe-stack-events --stack-name my-app --region us-east-1"
+    )
+
+
+def test_review_in_progress_is_left_alone(stack):
+    stack.cloudformation.create_change_set(
+        StackName=stack.name,
+        ChangeSetName="of-somebody-else",
+        ChangeSetType="CREATE",
+        TemplateBody=json.dumps({"Resources": TOPIC}),
+    )
+    stack.reaches("REVIEW_IN_PROGRESS")
+
+    assert stack.prepare() == (0, [])
+    assert stack.status() == "REVIEW_IN_PROGRESS"
 
 
 def test_cause_is_what_failed_first_and_not_what_was_cancelled():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from local import artifact
+from local.deploying import Failure, artifact
 
 TEMPLATE = """
 Resources:
@@ -50,8 +50,8 @@ def test_size_of_function_is_that_of_code_and_layers(built):
 def test_function_over_limit_is_refused(built, monkeypatch):
     monkeypatch.setattr(artifact, "LIMIT", 22)
 
-    with pytest.raises(SystemExit, match="Large has 0 MB unzipped"):
-        artifact.main(built / "template.yaml")
+    with pytest.raises(Failure, match="Large has 0 MB unzipped"):
+        artifact.check(built / "template.yaml")
 
 
 def test_bytecode_and_lock_of_uv_are_removed(built):
@@ -59,7 +59,7 @@ def test_bytecode_and_lock_of_uv_are_removed(built):
     (built / "Small" / "__pycache__" / "lambda.cpython-313.pyc").touch()
     (built / "Small" / ".lock").touch()
 
-    artifact.main(built / "template.yaml")
+    artifact.check(built / "template.yaml")
 
     assert [path.name for path in (built / "Small").iterdir()] == ["lambda.py"]
 
@@ -77,5 +77,5 @@ def test_wheel_for_lambda_passes(built, tag):
 def test_package_compiled_on_this_machine_is_refused(built, tag):
     wheel(built, tag)
 
-    with pytest.raises(SystemExit, match="fast-1.0 has no wheel for Lambda's platform"):
-        artifact.main(built / "template.yaml")
+    with pytest.raises(Failure, match="fast-1.0 has no wheel for Lambda's platform"):
+        artifact.check(built / "template.yaml")

@@ -1,28 +1,28 @@
 """What `sam build` made: nothing needless in it, and nothing that Lambda cannot take.
 
-Usage: python -m local.artifact TEMPLATE, the built one
-
 https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 """
 
 import re
 import shutil
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
+
+from local.deploying import Failure
 
 # Bytes, unzipped, of a function and its layers together: what AWS calls 250 MB.
 LIMIT = 250 * 1024 * 1024
 
 
-def tidy(directory):
+def tidy(directory: Path) -> None:
     """Removes bytecode, and the lock that uv leaves behind."""
     for needless in [*directory.rglob("__pycache__"), *directory.rglob(".lock")]:
         shutil.rmtree(needless) if needless.is_dir() else needless.unlink()
 
 
-def foreign(directory):
+def foreign(directory: Path) -> Iterator[str]:
     """The packages, by the names of their folders, that were compiled here and not for Lambda.
 
     uv compiles a package that offers no wheel for Lambda's platform; only wheels that say so are for any Linux.
@@ -34,7 +34,7 @@ def foreign(directory):
             yield wheel.parent.name.removesuffix(".dist-info")
 
 
-def sizes(template):
+def sizes(template: Path) -> Iterator[tuple[str, int]]:
     """Yields (function, bytes of its code and its layers, unzipped) for each function of the built template."""
     resources = yaml.safe_load(template.read_text())["Resources"]
     built = {}
@@ -50,19 +50,16 @@ def sizes(template):
             yield name, built[name] + sum(built.get(layer, 0) for layer in layers)
 
 
-def main(template):
+def check(template: Path) -> None:
+    """Tidies what was built beside the template. Raises Failure for what Lambda would not run or take."""
+    if not template.is_file():
+        raise Failure(f"there is no {template}; build first: ./deploy.sh --build")
     tidy(template.parent)
     for package in foreign(template.parent):
-        sys.exit(
-            f"deploy.sh: {package} has no wheel for Lambda's platform; name another version in src/requirements.txt"
-        )
+        raise Failure(f"{package} has no wheel for Lambda's platform; name another version in src/requirements.txt")
     for name, size in sizes(template):
         if size > LIMIT:
-            sys.exit(
-                f"deploy.sh: {name} has {size / 1024**2:.0f} MB unzipped, more than the {LIMIT // 1024**2} MB that "
+            raise Failure(
+                f"{name} has {size / 1024**2:.0f} MB unzipped, more than the {LIMIT // 1024**2} MB that "
                 f"Lambda takes; see what is large: du -m .aws-sam/build/{name} | sort -n | tail"
             )
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))

@@ -1,0 +1,77 @@
+"""The template, checked before anything is built or made in AWS.
+
+https://github.com/aws-cloudformation/cfn-lint
+"""
+
+import difflib
+import hashlib
+import re
+from collections.abc import Collection
+from pathlib import Path
+
+from local.deploying import Failure
+
+PASSED = Path(".aws-sam/checked")
+
+
+def check(template: Path) -> None:
+    """Raises Failure with the line and the first of what is wrong. What has passed once is not checked again."""
+    if not template.is_file():
+        raise Failure(f"there is no {template} here")
+    config = [file for file in (template, Path(".cfnlintrc"), Path(".cfnlintrc.yaml"), Path(".cfnlintrc.yml"))]
+    state = hashlib.sha256(b"\0".join(file.read_bytes() for file in config if file.is_file())).hexdigest()
+    if PASSED.is_file() and PASSED.read_text() == state:
+        return
+    if found := errors(template):
+        more = f" ({len(found) - 1} more: .tools/bin/cfn-lint {template})" if len(found) > 1 else ""
+        raise Failure(f"{template}, {found[0]}{more}")
+    PASSED.parent.mkdir(exist_ok=True)
+    PASSED.write_text(state)
+
+
+def errors(template: Path) -> list[str]:
+    """What cfn-lint calls errors, a sentence for each line, those with a suggestion first.
+
+    Each ends with its rule, by which it can be ignored: https://github.com/aws-cloudformation/cfn-lint#configuration
+    """
+    from cfnlint.config import ConfigMixIn
+    from cfnlint.runner import Runner
+
+    matches = list(Runner(ConfigMixIn(["--template", str(template)])).run())
+    matches = [match for match in matches if match.rule.severity == "error"]
+    # A value that has several forms, such as an event, is compared with each of them.
+    offered: dict[tuple[int, str], set[str]] = {}
+    for match in matches:
+        if found := _ONE_OF.fullmatch(match.message):
+            offered.setdefault((match.linenumber, found[1]), set()).update(re.findall("'([^']+)'", found[2]))
+
+    lines: dict[int, tuple[int, str]] = {}
+    for match in matches:
+        text = re.sub(r"Additional properties are not allowed \((.*)\)$", r"\1", match.message, flags=re.DOTALL)
+        rank = 0 if "Did you mean" in text else 2
+        known: Collection[str] = ()
+        if found := _ONE_OF.fullmatch(text):
+            known = offered[match.linenumber, found[1]]
+            text = f"'{found[1]}' cannot stand here"
+        elif found := re.match("Resource type '(.+?)' does not exist", text):
+            known = _types()
+        if found and (close := difflib.get_close_matches(found[1], known, 1)):
+            rank, text = 1, f"{text}. Did you mean '{close[0]}'?"
+        sentence = f"line {match.linenumber}: {' '.join(text.split())} [{match.rule.id}]"
+        lines[match.linenumber] = min(lines.get(match.linenumber, (9, "")), (rank, sentence), key=lambda it: it[0])
+    return [sentence for _, (_, sentence) in sorted(lines.items(), key=lambda item: (item[1][0], item[0]))]
+
+
+_ONE_OF = re.compile(r"'([^']+)' is not one of \[(.*)\]", re.DOTALL)
+
+
+def _types() -> list[str]:
+    from cfnlint.schema import PROVIDER_SCHEMA_MANAGER
+
+    return [*PROVIDER_SCHEMA_MANAGER.get_resource_types("us-east-1"), *_SERVERLESS]
+
+
+_SERVERLESS = [
+    f"AWS::Serverless::{name}"
+    for name in ("Function", "Api", "HttpApi", "LayerVersion", "SimpleTable", "StateMachine", "Application")
+]

@@ -1,0 +1,53 @@
+"""Mistakes in a template, each of them one line: where it is, what it is, and what was probably meant."""
+
+from pathlib import Path
+
+import pytest
+
+from local.deploying import template
+
+SAMPLE = Path(__file__).parents[1] / "project" / "template.yaml"
+
+MISTAKES = {
+    "      Handler: ": ("      Handlr: ", "'Handlr' was unexpected. Did you mean 'Handler'? [E3002]"),
+    "    MemorySize: ": ("    MemorySise: ", "'MemorySise' was unexpected. Did you mean 'MemorySize'? [E3724]"),
+    "\nResources:": ("\nResource:", "'Resource' was unexpected. Did you mean 'Resources'? [E1001]"),
+    "Type: Api": ("Type: Appi", "'Appi' cannot stand here. Did you mean 'Api'? [E3030]"),
+    "            Path: ": ("            Pth: ", "'Pth' was unexpected. Did you mean 'Path'? [E3002]"),
+    "AWS::Logs::LogGroup": (
+        "AWS::Logs::LogGrup",
+        "Resource type 'AWS::Logs::LogGrup' does not exist in 'us-east-1'. Did you mean 'AWS::Logs::LogGroup'? [E3006]",
+    ),
+    "${ServerlessRestApi}": (
+        "${ServerlessRestAp}",
+        "'ServerlessRestAp' cannot stand here. Did you mean 'ServerlessRestApi'? [E6001]",
+    ),
+    "    Metadata:": ("   Metadata:", "did not find expected key [E0000]"),
+}
+
+
+@pytest.mark.parametrize("right", MISTAKES)
+def test_mistake_is_named_with_what_was_meant(tmp_path, right):
+    wrong, sentence = MISTAKES[right]
+    text = SAMPLE.read_text()
+    assert right in text
+    before, _, after = text.partition(right)
+    mistaken = tmp_path / "template.yaml"
+    mistaken.write_text(before + wrong + after)
+
+    number = before.count("\n") + 1 + wrong.count("\n")
+
+    assert template.errors(mistaken)[0] == f"line {number}: {sentence}"
+
+
+def test_template_that_is_right_is_checked_once(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("template.yaml").write_text(SAMPLE.read_text())
+    template.check(Path("template.yaml"))
+
+    monkeypatch.setattr(template, "errors", lambda path: ["line 1: checked again"])
+    template.check(Path("template.yaml"))
+    Path("template.yaml").write_text(SAMPLE.read_text() + "\n")
+
+    with pytest.raises(template.Failure, match="^template.yaml, line 1: checked again$"):
+        template.check(Path("template.yaml"))
