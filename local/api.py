@@ -37,7 +37,7 @@ class ApiGateway:
         """A line for each route, and a command that asks the first one: a GET if there is one, else a POST."""
         known = [(route.method, route.path) for api in self._run.reading.project.apis for route in api.routes]
         usable = [one for one in known if one[0] != "OPTIONS"] or known
-        method, path = min(usable, key=lambda one: ({"GET": 0, "ANY": 0, "POST": 1}.get(one[0], 2)))
+        method, path = min(usable, key=lambda one: {"GET": 0, "ANY": 0, "POST": 1}.get(one[0], 2))
         # A certificate for this machine is one that nobody else vouches for.
         options = ["--insecure"] * url.startswith("https") + ["--request", method] * (method not in ("GET", "ANY"))
         path = re.sub(r"\{[^}]*\}", "1", path).replace("$default", "/")
@@ -91,9 +91,7 @@ class ApiGateway:
             return f", not recorded: {error.strerror}"
         return f", recorded in {file}"
 
-    async def _authorize(
-        self, request: Request, match: Match, project: Project
-    ) -> dict[str, Any] | None | Response:
+    async def _authorize(self, request: Request, match: Match, project: Project) -> dict[str, Any] | None | Response:
         """The context that an authorizer gives to the event, None where none is asked, or the refusal."""
         context = None
         if match.route.authorizer:

@@ -48,7 +48,7 @@ def find(name: str, aws: Aws) -> Deployed:
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError, ClientError
 
-    keys = {} if aws.profile else {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+    keys: Any = {} if aws.profile else {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
     try:
         session = boto3.Session(profile_name=aws.profile, region_name=aws.region, **keys)
         limits = Config(connect_timeout=_WAIT_S, read_timeout=_WAIT_S, retries={"total_max_attempts": 2})

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -55,12 +56,9 @@ class Recorder:
         """The first file of this name with a number, open for writing by its owner alone."""
         while True:
             self._last[slug] += 1
-            path = self._directory / f"{slug}-{self._last[slug]}.json"
-            try:
-                number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            except FileExistsError:
-                continue
-            return open(path, "w", encoding="utf-8", opener=lambda *_: number)
+            with contextlib.suppress(FileExistsError):
+                path = self._directory / f"{slug}-{self._last[slug]}.json"
+                return open(path, "x", encoding="utf-8", opener=lambda name, flags: os.open(name, flags, 0o600))
 
 
 def event_in(text: str) -> str:

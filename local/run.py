@@ -22,6 +22,7 @@ class Reading(Protocol):
 
     project: Project
     debug_port: int | None  # of the function that --debug-port is for
+    remarks: tuple[str, ...]  # lines about what is not as it will be in AWS
 
     def outdated(self) -> bool:
         """Whether one of its files was saved since the last call, or since it was read."""
@@ -57,6 +58,9 @@ class Run:
             say(f"not reloaded, still serving the last valid template: {error}")
         else:
             say("template and environment variables reloaded")
+            for remark in self.reading.remarks:
+                if remark not in before.remarks:
+                    say(remark)
         # A save while it was read may have been too late for it, and too early for the new reading to notice.
         self._saves += before.outdated()
 

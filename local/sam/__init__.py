@@ -71,15 +71,15 @@ class _Service:
             self._lines = []
         elif len(self._lines) == len(functions):
             raise UserException("\n".join(self._lines))
-        self._run = Run(context, engine_of(context))
+        self._run, self._context = Run(context, engine_of(context)), context
         self._address = (host, port, tls)
 
     def _serve(self, application: Any, lines: Callable[[str], list[str]]) -> None:
         server = Server()
         try:
             server.listen(*self._address)
-            about = [*self._run.engine.describe(), *self._lines, *self._run.reading.once.aws.describe()]
-            self._run.serve(application, server, [*about, *lines(server.url)])
+            about = [*self._context.once.aws.describe(), *self._lines, *self._context.remarks]
+            self._run.serve(application, server, [*self._run.engine.describe(), *about, *lines(server.url)])
         except (CannotListen, CannotRun) as error:
             raise UserException(str(error)) from None
         sys.exit()  # past SAM CLI's advice on what to do next

@@ -174,9 +174,7 @@ def _equip(container: Any) -> None:
         volumes = {directory: {"bind": place, "mode": "ro"} for directory, place in mounts.items()}
         container._additional_volumes = {**(container._additional_volumes or {}), **volumes}
         # Setting it drops the two places of layers, which Lambda searches by itself.
-        environment["PYTHONPATH"] = ":".join(
-            [f"/opt/python/lib/{name}/site-packages", "/opt/python", *mounts.values()]
-        )
+        environment["PYTHONPATH"] = ":".join([f"/opt/python/lib/{name}/site-packages", "/opt/python", *mounts.values()])
 
 
 def _is_error(payload: bytes) -> bool:

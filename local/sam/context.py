@@ -31,6 +31,7 @@ from local.project import Project
 from local.sam import stacks
 from local.sam.containers import Cold, Manager
 from local.sam.warm import Warm
+from local.terminal import say
 from local.watch import Tree
 
 _DOCUMENTS = r".*\.(ya?ml|json)"
@@ -53,7 +54,7 @@ class Once:
 
     containers: bool
     serves: bool  # until it is ended, where `invoke` is for one event
-    aws: Aws
+    aws: Aws = Aws("us-east-1")
     deployed: Deployed | None = None
     recorder: recording.Recorder | None = None
     authorize: bool = True
@@ -72,7 +73,9 @@ class Context(InvokeContext):
         if not once.containers:
             for name, option in _CONTAINERS_ONLY.items():
                 if options.get(name):
-                    raise UserException(f"{option} needs a container engine: start Docker or Finch, without --no-docker")
+                    raise UserException(
+                        f"{option} needs a container engine: start Docker or Finch, without --no-docker"
+                    )
             # Environments are warm in any case, and there is nothing to load before the first request.
             options["warm_container_initialization_mode"] = None
         elif options.get("debug_ports"):
@@ -109,7 +112,9 @@ class Context(InvokeContext):
         except Ambiguous as error:
             raise UserException(str(error)) from None
         files = {*self._read.files, os.path.abspath(self._env_vars_file or self._template_file)}
-        self._documents = [Tree(directory, False, _DOCUMENTS) for directory in {os.path.dirname(file) for file in files}]
+        self._documents = [
+            Tree(directory, False, _DOCUMENTS) for directory in {os.path.dirname(file) for file in files}
+        ]
         self._seen = self._versions()
         return self
 
@@ -287,6 +292,8 @@ class Runner(LocalLambdaRunner):
     def invoke(self, function_identifier: str, event: str, tenant_id: str | None = None, **options: Any) -> Any:
         """In processes, the engine's one invoke; `stdout` among the options gets its answer."""
         event = recording.event_in(event)
+        for remark in self.context.remarks:
+            say(remark)
         if self.local_runtime:
             return super().invoke(function_identifier, event, tenant_id, **options)
         found = self.get_function(function_identifier, tenant_id)

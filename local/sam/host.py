@@ -40,7 +40,7 @@ class Host:
                 with contextlib.suppress(OSError):  # the engine is on another machine, a virtual one as a rule
                     self._relays[target] = _relay(self._bridge, target)
         host = f"{self._bridge}:{self._relays[target]}" if target in self._relays else f"{_NAME}:{target[1]}"
-        return parts._replace(netloc=host).geturl()
+        return f"{parts.scheme}://{host}{parts.path}"
 
 
 def _relay(address: str, target: tuple[str, int]) -> int:

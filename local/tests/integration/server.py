@@ -62,7 +62,7 @@ class Server:
         except BaseException:
             self.kill()
             raise
-        self.port = int(re.search(r"https?://[^/\s]+:(\d+)", self.terminal)[1])
+        self.port = int(re.search(r"Running on https?://\S+:(\d+)", self.terminal)[1])
 
     @property
     def pid(self):

@@ -30,6 +30,12 @@ def test_values_that_the_template_declares_pass(values):
         ({"Mine": {}}, 'the template has no function "Mine"; it has First, Other'),
         ({"First": {"LIMIT": 1}}, '"LIMIT" is not declared for First; add to template.yaml'),
         ({"Parameters": {"NEW": 1}}, '"NEW" is not declared for a function; add to template.yaml'),
+        (
+            {"First": {"AWS_REGION": ""}},
+            '"AWS_REGION" of First is reserved, Lambda sets it itself; for another region: AWS',
+        ),
+        ({"Parameters": {"AWS_SESSION_TOKEN": ""}}, '"AWS_SESSION_TOKEN" of Parameters is reserved, Lambda sets it '),
+        ({"First": {"_HANDLER": "x"}}, '"_HANDLER" of First is reserved, Lambda sets it itself; remove it'),
         ({"First": "x"}, '"First" must be an object of variables, as in env.json.example'),
         ({"First": {"MESSAGE": ["x"]}}, '"MESSAGE" of First must be a string, a number or a boolean'),
     ],
