@@ -5,7 +5,7 @@ from urllib.request import urlopen
 
 
 def test_answers_with_message(api):
-    with urlopen(f"{api}/my-endpoint", timeout=30) as answer:
+    with urlopen(f"{api}/my-endpoint?name=Ada", timeout=30) as answer:
         assert answer.status == 200
         assert answer.headers["Content-Type"] == "application/json"
-        assert json.load(answer) == {"message": "Hello from Lambda"}
+        assert json.load(answer) == {"message": "Hello from Lambda, Ada!"}
