@@ -1,13 +1,25 @@
-"""What the README says, for machines: its commands with the output that it shows, its examples and settings."""
+"""What the README says, for machines: its commands with the output that it shows, and its examples."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 
-_PLACED = re.compile(r"(?P<line>.*\S)  # (?P<place>.+)")
+# The sentence above a block that goes into a file.
+_PLACED = re.compile(r"In (?:a new file, )?`(?P<file>[^`]+)`(?:, (?P<place>.+))?:")
+
+
+@dataclass
+class Block:
+    """A fenced block, below a heading and a sentence."""
+
+    heading: str
+    sentence: str
+    language: str
+    lines: list = field(default_factory=list)
 
 
 @dataclass
@@ -20,37 +32,41 @@ class Command:
 
 @dataclass
 class Example:
-    """An addition to the project; each part is a (place, lines)."""
+    """An addition to the project; each part is a (file, place, lines). `text` is all that the README says of it."""
 
     title: str
+    text: str
     parts: list = field(default_factory=list)
 
 
-def blocks():
-    """(language, lines) of every fenced block."""
-    language, lines = None, []
+def blocks() -> list[Block]:
+    found, heading, sentence, inside = [], "", "", False
     for line in README.read_text().splitlines():
-        if language is not None and line == "```":
-            yield language, lines
-            language = None
-        elif language is not None:
-            lines.append(line)
+        if inside and line != "```":
+            found[-1].lines.append(line)
         elif line.startswith("```"):
-            language, lines = line[3:], []
+            inside = not inside
+            if inside:
+                found.append(Block(heading, sentence, line[3:]))
+        elif line.startswith("#"):
+            heading = line.strip("# ")
+        elif line:
+            sentence = line
+    return found
 
 
-def block(wanted):
+def block(language):
     """The lines of the one block in this language."""
-    (lines,) = [lines for language, lines in blocks() if language == wanted]
-    return lines
+    (found,) = [block.lines for block in blocks() if block.language == language]
+    return found
 
 
-def commands():
-    """Every Command of the README, in order."""
+def commands(only: str | None = None, but: str | None = None) -> list[Command]:
+    """Every Command of the README, in order; of one example alone, or of all but one."""
     found = []
-    for language, lines in blocks():
-        if language == "console":
-            for line in lines:
+    for one in blocks():
+        if one.language == "console" and only in (None, one.heading) and but != one.heading:
+            for line in one.lines:
                 if line.startswith("$ "):
                     found.append(Command(line[2:]))
                 else:
@@ -58,56 +74,74 @@ def commands():
     return found
 
 
-def examples():
+def examples() -> dict[str, Example]:
     """{title: Example}, in order."""
-    found = {}
-    for line in block("python"):
-        if line.startswith("# "):
-            title = re.split("[:,]", line[2:])[0]
-            found[title] = example = Example(title)
-        elif part := _PLACED.fullmatch(line):
-            example.parts.append((part["place"], [part["line"]]))
-        else:
-            example.parts[-1][1].append(line)
+    texts = dict(re.findall(r"^### (.+)\n((?:(?!##).*\n)+)", README.read_text(), re.MULTILINE))
+    found = {title: Example(title, text) for title, text in texts.items()}
+    for one in placed():
+        if one.heading in found:
+            found[one.heading].parts.append(_part(one))
     return found
 
 
-def settings():
-    """The keys of template.yaml that stand in the text with a value, as {key: [line]}, in order."""
-    found = {}
-    for line in re.findall(r"`((?:[A-Z]+|Parameters|Policies|VpcConfig): [^`]+)`", README.read_text()):
-        found.setdefault(line.split(":")[0], []).append(line)
-    return found
+def placed() -> Iterator[Block]:
+    """The blocks that go into files."""
+    return (one for one in blocks() if one.language in ("yaml", "python", "text"))
 
 
-def apply(project, example):
+def apply(project: Path, example: Example) -> None:
     """Adds an Example to the project as a person would who reads where each part goes."""
-    for place, lines in example.parts:
-        if file := re.fullmatch(r"(\S+), a new file", place):
-            (project / file[1]).parent.mkdir(parents=True)
-            (project / file[1]).write_text("\n".join(lines) + "\n")
-            continue
-        path = project / ("template.yaml" if place.endswith(":") else "src/lambda.py")
+    for part in example.parts:
+        put(project, *part)
+
+
+def put(project: Path, file: str, place: str | None, lines: list[str]) -> None:
+    path = project / file
+    if place is None:
+        before = path.read_text() if path.exists() else ""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(before + "\n".join(lines) + "\n")
+    else:
         path.write_text("\n".join(_placed(path.read_text().splitlines(), place, lines)) + "\n")
 
 
-def _placed(old, place, lines):
-    if place == "top":
-        first = next(number for number, line in enumerate(old) if line.startswith(("import ", "from ")))
-        return old[:first] + lines + old[first:]
-    if place == "handler":
-        function = next(number for number, line in enumerate(old) if line.startswith("def handler("))
-        return _insert(old, next(n for n in range(function, len(old)) if old[n].endswith('"""')), lines, 0)
-    if name := re.fullmatch(r"instead of (\".+\")", place):
-        replaced = next(number for number, line in enumerate(old) if line.strip().startswith(f"{name[1]}:"))
-        new = _insert(old, replaced, lines, 0)
-        return new[:replaced] + new[replaced + 1 :]
-    found = -1
-    for key in re.findall(r"\w+:", place):
-        found = next(number for number in range(found + 1, len(old)) if old[number].strip() == key)
-    return _insert(old, found, lines, 2)
+def _part(block: Block) -> tuple[str, str | None, list[str]]:
+    found = _PLACED.fullmatch(block.sentence)
+    assert found, f"this sentence does not say where its block goes: {block.sentence}"
+    return found["file"], found["place"], block.lines
 
 
-def _insert(old, number, lines, deeper):
-    indent = " " * (len(old[number]) - len(old[number].lstrip()) + deeper)
-    return old[: number + 1] + [indent + line for line in lines] + old[number + 1 :]
+def _placed(old: list[str], place: str, lines: list[str]) -> list[str]:
+    names = re.findall(r"`([^`]+)`", place)
+    if place == "at the top":
+        first = _find(old, lambda line: line.startswith(("import ", "from ")))
+        return old[:first] + [line for line in lines if line not in old] + old[first:]
+    if place == "as the first lines of `handler`":
+        function = _find(old, lambda line: line.startswith("def handler("))
+        after = 1 + _find(old, lambda line: line.endswith('"""'), function + 1)
+        if not old[function + 1].endswith('"""'):
+            after = 1 + _find(old, lambda line: line == '    """', function + 1)
+    elif place.startswith("in place of the line that begins with"):
+        after = _find(old, lambda line: line.strip().startswith(names[0]))
+        del old[after]
+    elif place.startswith("in place of"):
+        owner = _find(old, lambda line: line.strip() == f"{names[1]}:")
+        after = _find(old, lambda line: line.strip().startswith("Policies:"), owner)
+        assert names[0] == "Policies: []"
+        if old[after].strip() == names[0]:
+            del old[after]
+        else:  # as "A permission" says
+            after, lines = after + 1, lines[1:]
+    elif place.startswith("above"):
+        after = old.index(names[0])
+    else:
+        assert place.startswith("below"), place
+        owner = _find(old, lambda line: line.strip() == f"{names[1].rstrip(':')}:") if names[1:] else 0
+        after = 1 + _find(old, lambda line: line.strip() == names[0], owner)
+        depth = len(old[after - 1]) - len(old[after - 1].lstrip()) + 2
+        assert lines[0].startswith(" " * depth) and lines[0][depth] != " ", f"{lines[0]!r} is not below {old[after - 1]!r}"
+    return old[:after] + lines + old[after:]
+
+
+def _find(lines, holds, start=0) -> int:
+    return next(number for number in range(start, len(lines)) if holds(lines[number]))
