@@ -80,7 +80,7 @@ def examples() -> dict[str, Example]:
     found = {title: Example(title, text) for title, text in texts.items()}
     for one in placed():
         if one.heading in found:
-            found[one.heading].parts.append(_part(one))
+            found[one.heading].parts.append(part(one))
     return found
 
 
@@ -91,8 +91,8 @@ def placed() -> Iterator[Block]:
 
 def apply(project: Path, example: Example) -> None:
     """Adds an Example to the project as a person would who reads where each part goes."""
-    for part in example.parts:
-        put(project, *part)
+    for where in example.parts:
+        put(project, *where)
 
 
 def put(project: Path, file: str, place: str | None, lines: list[str]) -> None:
@@ -105,7 +105,8 @@ def put(project: Path, file: str, place: str | None, lines: list[str]) -> None:
         path.write_text("\n".join(_placed(path.read_text().splitlines(), place, lines)) + "\n")
 
 
-def _part(block: Block) -> tuple[str, str | None, list[str]]:
+def part(block: Block) -> tuple[str, str | None, list[str]]:
+    """Where a block goes, as `put` takes it."""
     found = _PLACED.fullmatch(block.sentence)
     assert found, f"this sentence does not say where its block goes: {block.sentence}"
     return found["file"], found["place"], block.lines

@@ -159,12 +159,28 @@ def test_role_allows_every_call_for(name):
     assert denied(resources, needed(resources)) == []
 
 
-@pytest.mark.parametrize("title", readme.examples())
-def test_role_allows_every_call_for_example(title, project):
-    readme.apply(project, readme.examples()[title])
-    resources = bounded(translated((project / "template.yaml").read_text()))
+def actions_of(resource):
+    """What the policies of a role allow."""
+    for policy in resource.get("Properties", {}).get("Policies", []):
+        for statement in policy["PolicyDocument"]["Statement"]:
+            yield from iam.as_list(statement["Action"])
 
-    assert denied(resources, needed(resources)) == []
+
+@pytest.mark.parametrize("title", readme.examples())
+def test_role_allows_every_call_for_example_with_what_the_readme_says(title, project):
+    example = readme.examples()[title]
+    readme.apply(project, example)
+    resources = translated((project / "template.yaml").read_text())
+    said = " ".join(re.findall(r"Pipeline: .*", example.text))
+    parameters = dict(re.findall(r"`(\w+)=([^`]*)`", said))
+    if "PermissionsBoundary" in said:
+        resources = bounded(resources)
+
+    assert denied(resources, parameters) == []
+    allowed = parameters.get("FunctionActions", "").split(",")
+    asked = {action for resource in resources.values() for action in actions_of(resource)}
+    assert {action for action in asked if not any(fnmatchcase(action, one) for one in allowed)} == set()
+    assert needed(resources).items() <= parameters.items()
 
 
 @pytest.mark.parametrize(("partition", "region"), [("aws-cn", "cn-north-1"), ("aws-us-gov", "us-gov-west-1")])

@@ -1,4 +1,4 @@
-"""What the README's chapter "Change it" writes into template.yaml, taken from its text: here and in emulated AWS."""
+"""The settings of the README's chapter "Change", taken from its text: here and in emulated AWS."""
 
 import json
 import urllib.request
@@ -7,32 +7,28 @@ import pytest
 import readme
 from server import Server, answering
 
-SECRET, BUCKET = "arn:aws:secretsmanager:us-east-1:000000000000:secret:my-app/token-AbCdEf", "my-bucket"
-SUBNET, GROUP = "subnet-0123456789abcdef0", "sg-0123456789abcdef0"
+SETTINGS = ("A value for each deployment", "A secret", "A permission", "A database in a VPC")
+SECRET, BUCKET = "secretsmanager:us-east-1:000000000000:secret:my-app/token-*", "my-bucket"
 
 
 @pytest.fixture
 def project(new_project):
-    """A project with all settings at once, in the places that the README names."""
-    copy, settings = new_project(), readme.settings()
-    secret, bucket, nothing = settings["Policies"]
-    (vpc,) = settings["VpcConfig"]
-    vpc = vpc.replace("subnet-…", SUBNET).replace("sg-…", GROUP)
-    policies = f"{secret.replace('…', SECRET).removesuffix(']')}, {bucket.partition('[')[2]}"
-    text = (copy / "template.yaml").read_text()
-    for old, new in [
-        ("Globals:", f"{settings['Parameters'][0]}\n\nGlobals:"),
-        ("MESSAGE: Hello from Lambda", f"{settings['MESSAGE'][0]}\n          {settings['TOKEN'][0]}"),
-        (nothing, f"{policies}\n      {vpc}"),
-    ]:
-        assert text.count(old) == 1
-        text = text.replace(old, new)
-    (copy / "template.yaml").write_text(text)
+    """A project with all settings at once."""
+    copy, examples = new_project(), readme.examples()
+    for title in SETTINGS:
+        readme.apply(copy, examples[title])
     (copy / "src" / "lambda.py").write_text(answering("[os.environ['MESSAGE'], os.environ['TOKEN']]"))
     return copy
 
 
 def test_settings_are_valid(validate):
+    validate()
+
+
+def test_boundary_of_the_pipeline_is_valid(project, validate):
+    (boundary,) = [one for one in readme.placed() if "PermissionsBoundary" in "".join(one.lines)]
+    readme.put(project, *readme.part(boundary))
+
     validate()
 
 

@@ -356,7 +356,7 @@ class Template:
 
     def _returned(self, name: str, attribute: str, place: _Place) -> Any:
         if name not in self._resources and "." in name and not attribute:
-            name, _, attribute = name.partition(".")  # SAM's own: !Ref MyFunction.Alias
+            name, _, attribute = name.partition(".")  # SAM's own: !Ref Function.Alias
         resource = self._resources.get(name) or self._made_by_sam(name)
         if not isinstance(resource, dict):
             place.note(f"{name} is not in the template")

@@ -77,7 +77,7 @@ class Containers:
         reading = self._run.reading
         if isinstance(reading.lambda_runtime, Warm):
             reading.lambda_runtime.renew(wait=bool(reading.debug_port))  # the next one needs the debugger's port
-        written, log = io.StringIO(), _Log(reading.stderr)
+        written, log = io.StringIO(), Log(reading.stderr)
         try:
             reading.local_lambda_runner.invoke(
                 invoke.function.name, invoke.event.decode(), invoke.tenant, stdout=StreamWriter(written), stderr=log
@@ -94,7 +94,7 @@ class Containers:
         return Result(payload, "Unhandled" if _is_error(payload) else None, bytes(log.written))
 
 
-class _Log(StreamWriter):
+class Log(StreamWriter):
     """SAM CLI's writer of what a container prints, which keeps it as well."""
 
     def __init__(self, below: StreamWriter) -> None:

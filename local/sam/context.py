@@ -29,7 +29,7 @@ from local.gateway.routes import Ambiguous, Routes
 from local.pool import Pool
 from local.project import Project
 from local.sam import stacks
-from local.sam.containers import Cold, Manager
+from local.sam.containers import Cold, Log, Manager
 from local.sam.warm import Warm
 from local.terminal import say
 from local.watch import Tree
@@ -295,6 +295,8 @@ class Runner(LocalLambdaRunner):
         for remark in self.context.remarks:
             say(remark)
         if self.local_runtime:
+            if not isinstance(options["stderr"], Log):
+                options["stderr"] = Log(options["stderr"])
             return super().invoke(function_identifier, event, tenant_id, **options)
         found = self.get_function(function_identifier, tenant_id)
         function = self.context.function(found, options.get("override_runtime"))
