@@ -1,11 +1,8 @@
 """The fixtures of the machinery's tests, on a copy of this whole repository in place of the sample project."""
 
-import os
-import subprocess
-
 import pytest
 import repository
-from terminal import Terminal
+from terminal import clone, terminal  # noqa: F401
 
 from local.tests.conftest import new_machine, project  # noqa: F401
 from local.tests.integration.conftest import deploy, developer, emulator, engine, server, shared, validate  # noqa: F401
@@ -23,25 +20,3 @@ def new_project(tmp_path_factory):
         return directory
 
     return make
-
-
-@pytest.fixture
-def clone(new_project):
-    """A clone without the tools."""
-    project = new_project()
-    for name in (".tools", ".venv"):
-        (project / name).unlink()
-    subprocess.run("git init --quiet && git add --all", shell=True, cwd=project, check=True)
-    return project
-
-
-@pytest.fixture
-def terminal(clone, new_machine, tmp_path):
-    environment = {**new_machine, "TMPDIR": str(tmp_path)}
-    # On a terminal curl draws no progress bar.
-    (tmp_path / ".curlrc").write_text("silent\nshow-error\n")
-    environment["CURL_HOME"] = str(tmp_path)
-    environment.update({name: value for name, value in os.environ.items() if name.startswith("DOCKER_")})
-    opened = Terminal(clone, environment, tmp_path / "log")
-    yield opened
-    opened.kill()

@@ -139,8 +139,8 @@ def _placed(old: list[str], place: str, lines: list[str]) -> list[str]:
         assert place.startswith("below"), place
         owner = _find(old, lambda line: line.strip() == f"{names[1].rstrip(':')}:") if names[1:] else 0
         after = 1 + _find(old, lambda line: line.strip() == names[0], owner)
-        depth = len(old[after - 1]) - len(old[after - 1].lstrip()) + 2
-        assert lines[0].startswith(" " * depth) and lines[0][depth] != " ", f"{lines[0]!r} is not below {old[after - 1]!r}"
+        above, first = (len(line) - len(line.lstrip()) for line in (old[after - 1], lines[0]))
+        assert first == above + 2, f"{lines[0]!r} is not below {old[after - 1]!r}"
     return old[:after] + lines + old[after:]
 
 

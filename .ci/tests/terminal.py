@@ -6,6 +6,7 @@ import signal
 import subprocess
 import time
 
+import pytest
 from ports import free_port
 
 # Commands that serve until they are interrupted.
@@ -65,7 +66,8 @@ class Terminal:
             printed = self._call(text)
             assert expected(command.shown).fullmatch(self._plain(printed)), (command.text, printed)
             for pattern in NAMED:
-                self._real |= dict(zip(re.findall(pattern, "\n".join(command.shown)), re.findall(pattern, printed)))
+                names = re.findall(pattern, "\n".join(command.shown))
+                self._real |= dict(zip(names, re.findall(pattern, printed), strict=True))
 
     def edit(self, file, old, new):
         path = self.directory / file
@@ -141,3 +143,25 @@ def plain(lines):
 def expected(shown):
     """A pattern of what the README shows, in which a line with … stands for any lines."""
     return re.compile(re.escape(plain(shown)).replace("…\\\n", "(?:.*\n)*?"))
+
+
+@pytest.fixture
+def clone(new_project):
+    """A clone without the tools."""
+    project = new_project()
+    for name in (".tools", ".venv"):
+        (project / name).unlink()
+    subprocess.run("git init --quiet && git add --all", shell=True, cwd=project, check=True)
+    return project
+
+
+@pytest.fixture
+def terminal(clone, new_machine, tmp_path):
+    environment = {**new_machine, "TMPDIR": str(tmp_path)}
+    # On a terminal curl draws no progress bar.
+    (tmp_path / ".curlrc").write_text("silent\nshow-error\n")
+    environment["CURL_HOME"] = str(tmp_path)
+    environment.update({name: value for name, value in os.environ.items() if name.startswith("DOCKER_")})
+    opened = Terminal(clone, environment, tmp_path / "log")
+    yield opened
+    opened.kill()

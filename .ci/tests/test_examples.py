@@ -166,9 +166,9 @@ def test_example_answers_deployed(stack, emulator, title):
 
 def test_queue_is_worked_off_deployed(stack, emulator):
     sqs, deadline = emulator.client("sqs"), time.monotonic() + 30
-    sqs.send_message(QueueUrl=stack["JobsQueue"], MessageBody="tea")
-    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-    while set(sqs.get_queue_attributes(QueueUrl=stack["JobsQueue"], AttributeNames=names)["Attributes"].values()) != {"0"}:
+    queue, names = stack["JobsQueue"], ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    sqs.send_message(QueueUrl=queue, MessageBody="tea")
+    while set(sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=names)["Attributes"].values()) != {"0"}:
         assert time.monotonic() < deadline
         time.sleep(0.2)
 

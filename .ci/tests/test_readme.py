@@ -22,7 +22,8 @@ NOT_RUN = {
     platform.system() != "Linux" and not engine_answers(), reason="./run.sh needs Linux or a container engine"
 )
 def test_readme_is_true_from_first_line_to_last(terminal):
-    file, old, new = re.search(r"In `(\S+)`, change the message: `(.+?)` into `(.+?)`", readme.README.read_text()).groups()
+    change = re.search(r"In `(\S+)`, change the message: `(.+?)` into `(.+?)`", readme.README.read_text())
+    file, old, new = change.groups()
     for command in readme.commands(but=NOTES):
         if any(re.fullmatch(pattern, command.text) for pattern in NOT_RUN):
             continue

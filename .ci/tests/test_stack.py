@@ -20,4 +20,4 @@ def test_integration_tests_pass_against_deployed_stack(project, deploy, emulator
     (project / "template.yaml").write_text(changed)
     deploy(STACK_NAME="acceptance")
     failed = test()
-    assert (failed.returncode, "'Changed'" in failed.stdout) == (1, True), failed.stdout
+    assert (failed.returncode, "'Changed, Ada!'" in failed.stdout) == (1, True), failed.stdout

@@ -97,7 +97,11 @@ def test_first_version_is_upgraded(origin, tmp_path, new_machine):
     sh(project, step, new_machine)
 
     assert git(project, "diff", "--cached", "--stat", "HEAD", "--", "src", "template.yaml", "README.md") == ""
+    # Tests of a handler that greets nobody by name.
+    sh(project, "rm -r tests/events", new_machine)
     for name in ("tests/unit/test_handler.py", "tests/integration/test_api.py"):
-        text = (project / name).read_text().replace('"message"', '"greeting"').replace("/my-endpoint", "/hello")
+        text = (project / name).read_text().partition("\n\n\ndef test_handler_greets_by_name")[0]
+        for old, new in [('"message"', '"greeting"'), ("/my-endpoint?name=Ada", "/hello"), (", Ada!", "")]:
+            text = text.replace(old, new)
         (project / name).write_text(text)
     assert "2 passed" in sh(project, "./install.sh && .venv/bin/pytest", new_machine)
