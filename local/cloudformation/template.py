@@ -241,6 +241,7 @@ class Template:
         """The properties of a resource, or what Globals has of its kind."""
         function, api = kind in FUNCTIONS, kind.startswith(_APIS)
         made: dict[str, Any] = {}
+        found: Any
         for key, node in self._plain(properties).items():
             if function and key == "Environment":
                 found = {"Variables": self._variables(name, self._plain(self._plain(node).get("Variables")))}
