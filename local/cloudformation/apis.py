@@ -128,7 +128,7 @@ class Reader:
     def _stage(self, name: str) -> dict[str, Any]:
         """The properties of the stage, where it is a resource of its own."""
         for resource in self._resources.values():
-            properties = resource.get("Properties", {})
+            properties = table(resource, "Properties")
             if name in (properties.get("RestApiId"), properties.get("ApiId")) and "StageName" in properties:
                 return properties
         return {}
@@ -426,10 +426,10 @@ class _One:
         if not self._reader._authorize:
             return access
         for name in names:
-            scheme = openapi.schemes(self._document).get(name)
+            scheme = table(openapi.schemes(self._document), name)
             extension = table(scheme, "x-amazon-apigateway-authorizer")
             kind = text(extension.get("type")).lower()
-            if not isinstance(scheme, dict) and name in table(self._auth, "Authorizers"):
+            if not scheme and name in table(self._auth, "Authorizers"):
                 access = replace(self._access({"Authorizer": name}, "ANY"), api_key=access.api_key)
             elif kind in ("token", "request"):
                 header = scheme.get("name") if scheme.get("in") == "header" else None
@@ -444,10 +444,10 @@ class _One:
                     extension.get("identityValidationExpression"),
                 )
                 access = replace(access, authorizer=made)
-            elif text(table({"": scheme}, "").get("name")).lower() == "x-api-key" and not extension:
+            elif text(scheme.get("name")).lower() == "x-api-key" and not extension:
                 access = replace(access, api_key=True)
             elif name != "NONE":
-                iam = text(table({"": scheme}, "").get("x-amazon-apigateway-authtype")).lower() == "awssigv4"
+                iam = text(scheme.get("x-amazon-apigateway-authtype")).lower() == "awssigv4"
                 what = "Cognito" if kind == "cognito_user_pools" else "JWT" if kind == "jwt" else "unknown"
                 access = replace(
                     access, unchecked="the caller's IAM signature" if iam else f"the {what} authorizer {name}"

@@ -121,7 +121,7 @@ class Template:
                 for kind, section in globals_.items()
             }
         made["Resources"] = {}
-        for name, resource in self._resources.items():
+        for name, resource in self.resources.items():
             if isinstance(resource, dict) and self._holds(resource):
                 made["Resources"][name] = self._resource(name, resource)
             elif name.startswith("Fn::ForEach"):
@@ -140,14 +140,14 @@ class Template:
 
     def parameters_of(self, logical_id: str) -> dict[str, Any]:
         """What the template gives to a nested stack."""
-        properties = self._plain(self._resources[logical_id].get("Properties"))
+        properties = self._plain(self.resources[logical_id].get("Properties"))
         given = self._plain(properties.get("Parameters"))
         found = {name: self.value(value, _Place()) for name, value in given.items()}
         return {name: value for name, value in found.items() if value is not NO_VALUE}
 
     def variables_of(self, logical_id: str) -> dict[str, Any]:
         """The environment variables that a function declares, whether it is created or not."""
-        environment = self._plain(self._resources[logical_id].get("Properties")).get("Environment")
+        environment = self._plain(self.resources[logical_id].get("Properties")).get("Environment")
         return self._plain(self._plain(environment).get("Variables"))
 
     def linked(self, logical_id: str, key: str, node: Any) -> Any:
@@ -205,6 +205,8 @@ class Template:
             if macro := self._table(name).get("Fn::Transform"):
                 own = {key: value for key, value in self._table(name).items() if key != "Fn::Transform"}
                 self._document[name] = {**self._included(name, macro), **own}
+        # YAML takes a logical id such as On or 1 for no text.
+        self._document["Resources"] = {text(name): resource for name, resource in self.resources.items()}
 
     def _included(self, name: str, macro: Any) -> dict[str, Any]:
         place = _Place()
@@ -213,7 +215,8 @@ class Template:
         return found if isinstance(found, dict) else {}
 
     @property
-    def _resources(self) -> dict[str, Any]:
+    def resources(self) -> dict[str, Any]:
+        """The resources as they are written, after AWS::Include."""
         return self._table("Resources")
 
     def _table(self, name: str) -> dict[str, Any]:
@@ -243,6 +246,7 @@ class Template:
         """The properties of a resource, or what Globals has of its kind."""
         function, api = kind in FUNCTIONS, kind.startswith(_APIS)
         made: dict[str, Any] = {}
+        found: Any
         for key, node in self._plain(properties).items():
             if function and key == "Environment":
                 found = {"Variables": self._variables(name, self._plain(self._plain(node).get("Variables")))}
@@ -355,9 +359,9 @@ class Template:
         return found
 
     def _returned(self, name: str, attribute: str, place: _Place) -> Any:
-        if name not in self._resources and "." in name and not attribute:
+        if name not in self.resources and "." in name and not attribute:
             name, _, attribute = name.partition(".")  # SAM's own: !Ref Function.Alias
-        resource = self._resources.get(name) or self._made_by_sam(name)
+        resource = self.resources.get(name) or self._made_by_sam(name)
         if not isinstance(resource, dict):
             place.note(f"{name} is not in the template")
             return attributes.of("", attribute, name, name, lambda key: None, self._pseudo)[0]
@@ -421,9 +425,9 @@ class Template:
         ):
             owner = name.removesuffix(ending) if name.endswith(ending) else ""
             stage = owner.removeprefix("ServerlessRestApi") if ending == "Stage" else ""
-            if owner in self._resources or stage:
+            if owner in self.resources or stage:
                 return {"Type": kind, "Properties": {"StageName": stage or "Prod"}}
-        for owner, resource in self._resources.items():
+        for owner, resource in self.resources.items():
             if name.startswith(f"{owner}Alias"):
                 return {
                     **resource,

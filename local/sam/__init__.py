@@ -1,8 +1,9 @@
 """SAM CLI, run as a library, and every inner name of it that this project holds on to.
 
 Read from aws-sam-cli 1.170.0, which requirements.txt pins; a test fails when a name moves. SAM CLI reads options and
-template, and runs containers; gateway, server and processes are ours. Nothing outside this package names anything of
-SAM CLI. What is put in the place of its own, and why:
+functions, and runs containers; gateway, server and processes are ours. So is what comes before it reads a template:
+local/cloudformation decides conditions and resolves functions, of which its own resolver knows few. Nothing outside
+this package names anything of SAM CLI. What is put in the place of its own, and why:
 
 - InvokeContext: its template is read again after a save, and what it gives becomes our values.
 - LocalApiService, LocalLambdaService: served by our gateway on our server.

@@ -135,9 +135,11 @@ class _Source:
         parent: str = "",
         name: str = "",
         metadata: Mapping[str, Any] | None = None,
+        around: tuple[str, ...] = (),
         physical: Mapping[str, str] | None = None,
     ) -> None:
         self._found, self._file, self._extensions = found, file, extensions
+        self._around = (*around, os.path.realpath(file))
         self._pseudo, self._parent, self._name, self._metadata = pseudo, parent, name, metadata or {}
         self._physical = physical
         self._parameters = {**pseudo, **parameters}
@@ -147,21 +149,22 @@ class _Source:
             raise InvalidSamDocumentException(f"{file} is not a template: it has no Resources")
         found.files.add(os.path.abspath(file))
         expanded = expand_language_extensions(document, parameter_values=self._parameters, enabled=extensions)
-        self._document: dict[str, Any] = expanded.expanded_template
         path = posixpath.join(parent, name)
-        self.template = Template(self._document, parameters, pseudo, path, self._include, self._nested, physical)
+        document = expanded.expanded_template
+        self.template = Template(document, parameters, pseudo, path, self._include, self._nested, physical)
 
     def collect(self) -> None:
         """Appends the stack, and those nested in it, to what was found."""
         resolved = self.template.resolved()
         ResourceMetadataNormalizer.normalize(resolved)
         resources = resolved["Resources"]
-        for name, resource in self._document["Resources"].items():
+        for name, resource in self.template.resources.items():
             if isinstance(resource, dict) and resource.get("Type") in FUNCTIONS:
                 variables = self.template.variables_of(name)
                 self._found.declared.append(([name, posixpath.join(self._parent, self._name, name)], variables))
+        nested = [name for name, resource in resources.items() if resource.get("Type") in _NESTED]
         for name, resource in list(resources.items()):
-            if resource.get("Type") in _NESTED:
+            if name in nested:
                 self._nested(name)
                 del resources[name]  # SAM CLI would look for it in the Serverless Application Repository
             elif resource.get("Type") in _DOCUMENTS:
@@ -177,7 +180,7 @@ class _Source:
         ]
         stack = Stack(self._parent, self._name, self._file, self._parameters, resolved, dict(self._metadata))
         self._found.stacks.append(stack)
-        for child in filter(None, self._children.values()):
+        for child in filter(None, (self._children[name] for name in nested)):
             child.collect()
 
     def _nested(self, logical_id: str) -> Template | None:
@@ -187,20 +190,21 @@ class _Source:
         return child.template if child else None
 
     def _child(self, logical_id: str) -> _Source | None:
-        resource = self._document.get("Resources", {}).get(logical_id, {})
+        resource = self.template.resources[logical_id]
         properties, metadata = resource.get("Properties", {}), resource.get("Metadata") or {}
         location = metadata.get("aws:asset:path") or properties.get(_NESTED.get(resource.get("Type", ""), ""))
         location = self.template.value(location)
         if not isinstance(location, str) or SamLocalStackProvider.is_remote_url(location):
             return self._leave_out(logical_id, "the nested stack's template is not in this folder")
         file = SamLocalStackProvider.normalize_resource_path(self._file, location.removeprefix("file://"))
+        if os.path.realpath(file) in self._around:
+            return self._leave_out(logical_id, "its template holds it")
         name = ResourceMetadataNormalizer.get_resource_id(resource, logical_id)
         parameters, parent = self.template.parameters_of(logical_id), posixpath.join(self._parent, self._name)
         try:
-            own = {"SamResourceId": name}
-            return _Source(
-                self._found, file, parameters, self._pseudo, self._extensions, parent, name, own, self._physical
-            )
+            metadata = {"SamResourceId": name}
+            options = (self._pseudo, self._extensions, parent, name, metadata, self._around, self._physical)
+            return _Source(self._found, file, parameters, *options)
         except (TemplateNotFoundException, TemplateFailedParsingException, InvalidSamDocumentException) as error:
             return self._leave_out(logical_id, str(error))
 

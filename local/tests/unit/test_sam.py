@@ -45,17 +45,30 @@ CALLED = {
         "LocalLambdaService.__init__": "self lambda_invoke_context port host ssl_context",
         "LocalLambdaService.start": "self",
     },
-    "samcli.lib.providers.api_collector": {
-        "ApiCollector._link_authorizers": "self",
-        "ApiCollector.__iter__": "self",
-        "ApiCollector.add_binary_media_types": "self logical_id binary_media_types",
-        "ApiCollector.normalize_binary_media_type": "value",
+    "samcli.commands._utils.template": {"get_template_data": "template_file"},
+    "samcli.lib.cfn_language_extensions.sam_integration": {
+        "expand_language_extensions": "template parameter_values enabled",
     },
-    "samcli.lib.providers.cfn_api_provider": {
-        "CfnApiProvider.extract_resources": "self stacks collector cwd disable_authorizer"
+    "samcli.lib.providers.provider": {
+        "Stack.__init__": "self parent_stack_path name location parameters template_dict metadata "
+        "original_template_dict",
+        "Stack.resources": None,
+        "Stack.stack_path": None,
     },
-    "samcli.lib.providers.sam_api_provider": {
-        "SamApiProvider.extract_resources": "self stacks collector cwd disable_authorizer"
+    "samcli.lib.providers.sam_function_provider": {
+        "SamFunctionProvider": "stacks use_raw_codeuri ignore_code_extraction_warnings locate_layer_nested "
+        "function_logical_ids",
+    },
+    "samcli.lib.providers.sam_stack_provider": {
+        "SamLocalStackProvider.is_remote_url": "url",
+        "SamLocalStackProvider.normalize_resource_path": "stack_file_path path",
+    },
+    "samcli.lib.samlib.resource_metadata_normalizer": {
+        "ResourceMetadataNormalizer.get_resource_id": "resource_properties logical_id",
+        "ResourceMetadataNormalizer.normalize": "template_dict normalize_parameters",
+    },
+    "samtranslator.plugins.globals.globals_plugin": {
+        "GlobalsPlugin.on_before_transform_template": "self template_dict"
     },
     "samcli.lib.utils.codeuri": {"resolve_code_path": "cwd codeuri"},
     "samcli.lib.utils.stream_writer": {
@@ -65,11 +78,6 @@ CALLED = {
         "StreamWriter.write_str": "self output",
     },
     "samcli.lib.utils.version_checker": {"_inform_newer_version": "force_check"},
-    "samcli.local.apigw.authorizers.lambda_authorizer": {
-        "LambdaAuthorizer.TOKEN": None,
-        "LambdaAuthorizer.identity_sources": None,
-    },
-    "samcli.local.apigw.route": {"Route.ANY_HTTP_METHODS": None, "Route.HTTP": None},
     "samcli.local.docker.lambda_container": {"LambdaContainer._get_default_entry_point": ""},
     "samcli.local.docker.container_client_factory": {"ContainerClientFactory.create_client": ""},
     "samcli.local.docker.lambda_image": {
@@ -98,19 +106,15 @@ KEPT = {
     "_container_env_vars_value _container_host _container_host_interface _containers_mode _container_dns "
     "_debug_context _debug_function _debug_ports _env_vars_file _env_vars_value _extra_hosts _force_image_build "
     "_function_identifier _function_provider _global_parameter_overrides _invoke_images _layer_cache_basedir "
-    "_local_lambda_runner _no_mem_limit _stacks _template_file",
+    "_local_lambda_runner _no_mem_limit _parameter_overrides _stacks _template_file",
     "samcli.commands.local.lib.local_lambda:LocalLambdaRunner": "aws_profile aws_region local_runtime",
-    "samcli.local.apigw.authorizers.lambda_authorizer:LambdaAuthorizer": "authorizer_name lambda_name type "
-    "validation_string payload_version use_simple_response",
-    "samcli.local.apigw.route:Route": "authorizer_object event_type function_name methods operation_name path "
-    "payload_format_version stack_path",
+    "samcli.lib.providers.provider:Stack": "_resources template_dict",
     "samcli.local.docker.container:Container": "_additional_volumes _entrypoint _env_vars _host_dir _labels "
     "debug_options id",
     "samcli.local.lambdafn.config:FunctionConfig": "code_abs_path env_vars layers memory runtime timeout",
     "samcli.local.lambdafn.env_vars:EnvironmentVariables": "logging_config shell_env_values",
     "samcli.local.lambdafn.runtime:LambdaRuntime": "_container_manager",
-    "samcli.local.lambdafn.runtime:WarmLambdaRuntime": "_container_lock _containers "
-    "_function_configs",
+    "samcli.local.lambdafn.runtime:WarmLambdaRuntime": "_container_lock _containers _function_configs",
 }
 
 # These take the names that are replaced when they run, not when they are imported.
