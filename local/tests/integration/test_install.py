@@ -17,7 +17,7 @@ from local import pythons
 
 ROOT = Path(__file__).parents[3]
 # What every Linux and macOS has, and install.sh, check.sh and the commands in .tools use.
-USUAL = ["awk", "bash", "cat", "cmp", "dirname", "env", "grep", "realpath", "sed", "sh", "sleep", "uname"]
+USUAL = ["awk", "bash", "cat", "cmp", "dirname", "env", "grep", "head", "realpath", "sed", "sh", "sleep", "uname"]
 (UV,) = re.findall(r"^uv==.*$", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
 TOOLS = f"# Small, and with a command.\nchevron==0.14.0\n{UV}\n"
 INTO_TOOLS = "==> Installing the tools into .tools"
