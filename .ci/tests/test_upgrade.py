@@ -71,7 +71,7 @@ def test_upgrade_changes_the_machinery_alone(origin, tmp_path, new_machine, hist
     changed = git(project, "status", "--short", "--no-renames").splitlines()
     assert changed == ["A  local/new.py", "D  local/old.py", "M  requirements.txt"]
     if history == "own":  # once is enough
-        sh(project, "./install.sh && .venv/bin/pytest && .tools/bin/chevron --version", new_machine)
+        sh(project, "./install.sh && .venv/bin/pytest -k 'not http' && .tools/bin/chevron --version", new_machine)
 
 
 def test_first_version_is_upgraded(origin, tmp_path, new_machine):

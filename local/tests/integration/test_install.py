@@ -17,7 +17,7 @@ from local import pythons
 
 ROOT = Path(__file__).parents[3]
 # What every Linux and macOS has, and install.sh, check.sh and the commands in .tools use.
-USUAL = ["awk", "bash", "cat", "cmp", "dirname", "env", "grep", "realpath", "sed", "sh", "sleep", "uname"]
+USUAL = ["awk", "bash", "cat", "cmp", "dirname", "env", "grep", "head", "realpath", "sed", "sh", "sleep", "uname"]
 (UV,) = re.findall(r"^uv==.*$", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
 TOOLS = f"# Small, and with a command.\nchevron==0.14.0\n{UV}\n"
 INTO_TOOLS = "==> Installing the tools into .tools"
@@ -257,9 +257,20 @@ def test_installed_in_folder_with_space_and_then_left_alone(machine, with_uv):
 
     before = sorted((path, path.lstat().st_mtime_ns) for path in machine.project.rglob("*"))
     started = time.monotonic()
-    assert machine.install() == (0, "", [])
+    assert machine.install(PYTHONHOME="nowhere") == (0, "", [])  # no Python is even started
     assert time.monotonic() - started < 1
     assert sorted((path, path.lstat().st_mtime_ns) for path in machine.project.rglob("*")) == before
+
+
+def test_tools_write_bytecode_whatever_the_shell_says(machine):
+    machine.has_uv()
+    machine.needs_few_tools()
+    machine.install()
+
+    python = machine.project / ".tools" / "bin" / "python"
+    shell = {**machine.environment, "PYTHONDONTWRITEBYTECODE": "1"}
+    ask = "import sys; print(sys.dont_write_bytecode)"
+    assert subprocess.check_output([python, "-c", ask], env=shell, text=True) == "False\n"
 
 
 def test_both_run_after_folder_has_moved(machine):
@@ -632,9 +643,3 @@ def test_venv_has_no_package_of_the_tools_and_every_command_of_the_readme(projec
     activated = "source .venv/bin/activate; command -v pytest python sam aws uv uvx"
     for found in output(project, new_machine, "bash", "-euc", activated).splitlines():
         assert Path(found).parent == (project / ".venv" / "bin").resolve()
-
-
-def test_tools_write_bytecode_whatever_the_shell_says(project, new_machine):
-    shell = {**new_machine, "PYTHONDONTWRITEBYTECODE": "1"}
-
-    assert output(project, shell, ".tools/bin/python", "-c", "import sys; print(sys.dont_write_bytecode)") == "False"
