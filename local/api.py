@@ -31,7 +31,7 @@ class ApiGateway:
         self._run, self._static, self._recorder = run, static, recorder
         self._said: set[str] = set()
         if not run.reading.project.apis:
-            raise CannotRun("template.yaml has no API; a function without one runs by: ./run.sh invoke NAME")
+            raise CannotRun("template.yaml has no API; to run a function without one: ./run.sh invoke NAME")
 
     def describe(self, url: str) -> list[str]:
         """A line for each route, and a command that asks the first one: a GET if there is one, else a POST."""
@@ -115,7 +115,7 @@ class ApiGateway:
         if self._run.reading.debug_port:  # nobody is in a hurry who debugs
             wait = None
         if not function:
-            say(f"{match.route.function}, which {match.route.path} is to reach, is no function of the template")
+            say(f"{match.route.path} leads to {match.route.function}, which is not a function of the template")
             return answer.failed(request, match)
         tenant = _header(request, "x-amz-tenant-id") if function.tenants else None
         if function.tenants and not tenant:

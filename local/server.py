@@ -121,7 +121,7 @@ class Server:
             response = self._application.refused(status, request) if status else await self._application.answer(request)
         except Exception as error:
             say("".join(traceback.format_exception(error)))
-            say("500: a fault of the local server itself, see above. The next request is served as usual.")
+            say("500: an error in the local server itself; see above. The next request is served as usual.")
             status, response = 500, self._application.refused(500, request)
         took = (time.perf_counter() - started) * 1000
         line = f"{request.method} {shown(request.target)} {response.status} {took:.0f} ms{response.note}"
@@ -141,7 +141,7 @@ class Server:
         hosts += re.findall(r"^\w+://([^/?]*)", request.target)
         for host in hosts:
             if self._names is not None and _name(host) not in self._names:
-                say(f"403: asked for as {shown(host)}; to serve other names than localhost: ./run.sh --host 0.0.0.0")
+                say(f"403: the request is for the host {shown(host)}; to serve names other than localhost: ./run.sh --host 0.0.0.0")
                 return 403
         return None
 
@@ -170,7 +170,7 @@ class _Connection(web.RequestHandler):
     def handle_error(
         self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
     ) -> web.StreamResponse:
-        say(f"400: not HTTP as it should be: {shown(' '.join(str(message or exc).split()))[:200]}")
+        say(f"400: malformed HTTP: {shown(' '.join(str(message or exc).split()))[:200]}")
         self.keep_alive(False)
         return _Sent(self._application.refused(400, _request(request, 0, "http")), close=True)
 
@@ -223,7 +223,7 @@ async def _body(raw: web.BaseRequest) -> bytes | int:
             if len(body) <= limits.BODY:  # what comes on top is read and dropped, so that the client sees the answer
                 body += data
     except (web.RequestPayloadError, HttpProcessingError, ConnectionError) as error:
-        say(f"400: the body is not what its headers announce: {shown(' '.join(str(error).split()))}")
+        say(f"400: the body does not match its headers: {shown(' '.join(str(error).split()))}")
         return 400
     return 413 if len(body) > limits.BODY else bytes(body)
 

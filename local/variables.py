@@ -34,9 +34,9 @@ def read(file: str) -> dict[str, Any]:
         with open(file, encoding="utf-8") as stream:
             values = json.load(stream)
     except ValueError as error:
-        raise Unfit(f"{file} is no JSON: {error}; compare it with env.json.example") from None
+        raise Unfit(f"{file} is not valid JSON: {error}; compare it with env.json.example") from None
     if not isinstance(values, dict):
-        raise Unfit(f"{file} must be an object of functions, as in env.json.example")
+        raise Unfit(f"{file} must be a JSON object with a key for each function, as in env.json.example")
     return values
 
 
@@ -50,19 +50,19 @@ def check(file: str, values: Mapping[str, Any], functions: Sequence[tuple[Sequen
     known = sorted(names[0] for names, _ in functions)
     for function, given in values.items():
         if not isinstance(given, dict):
-            raise Unfit(f'{file}: "{function}" must be an object of variables, as in env.json.example')
+            raise Unfit(f'{file}: "{function}" must be a JSON object of variables, as in env.json.example')
         declared = [variables for names, variables in functions if function == "Parameters" or function in names]
         if not declared and function != "Parameters":
             raise Unfit(f'{file}: the template has no function "{function}"; it has {", ".join(known)}')
         for name, value in given.items():
             if name in _RESERVED:
                 instead = next((text for part, text in _INSTEAD.items() if part in name), "remove it")
-                raise Unfit(f'{file}: "{name}" of {function} is reserved, Lambda sets it itself; {instead}')
+                raise Unfit(f'{file}: "{name}" of {function} is reserved: Lambda sets it; {instead}')
             if not name.startswith(ENDPOINT) and not any(name in variables for variables in declared):
                 where = "a function" if function == "Parameters" else function
                 raise Unfit(
-                    f'{file}: "{name}" is not declared for {where}; add to template.yaml, Environment: Variables:, '
-                    f"of {where}, the line\n  {name}: a value for AWS"
+                    f'{file}: "{name}" is not declared for {where}; declare it in template.yaml, below Variables: '
+                    f"of {where}, with a value for AWS:\n  {name}: value"
                 )
             if isinstance(value, (dict, list)):
                 raise Unfit(f'{file}: "{name}" of {function} must be a string, a number or a boolean')

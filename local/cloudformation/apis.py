@@ -191,7 +191,7 @@ class _One:
         if self._bodies:
             self._say(f"request bodies are not compared with their models here: {', '.join(self._bodies)}")
         if keys := [f"{route.method} {route.path}" for route in routes if route.api_key]:
-            self._say(f"any API key is taken here, in the header X-Api-Key: {', '.join(keys)}")
+            self._say(f"any API key is accepted here, in the header X-Api-Key: {', '.join(keys)}")
 
     def preflight_authorizer(self) -> Authorizer | None:
         """Of the OPTIONS methods that SAM generates for Cors."""
@@ -206,7 +206,7 @@ class _One:
         found = text(path)
         if found.startswith("/") or found == "$default":
             return found
-        self._say(f"the path {found} of {owner} is served as /{found}; let it begin with a slash")
+        self._say(f"the path {found} of {owner} is served as /{found}; begin it with a slash")
         return f"/{found}"
 
     def _events(self) -> Iterator[_Event]:

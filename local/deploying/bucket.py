@@ -44,7 +44,7 @@ def prepare(bucket: str, account: str, say: Callable[[str], None]) -> None:
         _patiently(s3.head_bucket, Bucket=bucket, ExpectedBucketOwner=account)
     elif found != region:
         raise Failure(
-            f"the bucket {bucket} lies in {found}, and Lambda takes code only from its own region, "
+            f"the bucket {bucket} is in {found}, and Lambda takes code only from its own region, "
             f"{region}; name another: BUCKET=... ./deploy.sh"
         )
     ours = {"Bucket": bucket, "ExpectedBucketOwner": account}

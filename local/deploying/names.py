@@ -17,7 +17,7 @@ BUCKET = 63
 def check(stack: str) -> None:
     """Raises Failure when no stack can have this name."""
     if not re.fullmatch("[a-zA-Z][a-zA-Z0-9-]*", stack):
-        raise Failure(f"the STACK_NAME {stack} is not made of letters, digits and hyphens, a letter first")
+        raise Failure(f"the STACK_NAME {stack} must have letters, digits and hyphens only, and begin with a letter")
     if len(stack) > STACK:
         raise Failure(f"the STACK_NAME {stack[:20]}… has {len(stack)} characters; AWS allows {STACK}")
 

@@ -14,7 +14,7 @@ def check(options: list[str], stack: str) -> None:
         if option.startswith(_SETTINGS):
             raise Failure("set STACK_NAME, BUCKET, AWS_REGION or AWS_PROFILE instead; see ./deploy.sh --help")
         if option.startswith("--") and option.startswith(_DECIDED) or option in _DECIDED:
-            raise Failure(f"deploy.sh sets {option.split('=')[0]} itself; its steps stand in deploy.sh")
+            raise Failure(f"deploy.sh sets {option.split('=')[0]} itself; to change that, edit its steps in deploy.sh")
     if options and not options[0].startswith("-"):
         raise stray(options[0], stack)
     if not options:
@@ -37,6 +37,6 @@ def check(options: list[str], stack: str) -> None:
 def stray(word: str, stack: str) -> Failure:
     """For a word that no option takes: sam would deploy and not mind it."""
     return Failure(
-        f'"{word}" is no option; for a stack of another name: STACK_NAME={stack}-prod ./deploy.sh, '
+        f'"{word}" is not an option; for a stack of another name: STACK_NAME={stack}-prod ./deploy.sh, '
         "to remove one: ./deploy.sh --delete"
     )

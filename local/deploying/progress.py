@@ -48,7 +48,7 @@ class Progress:
         resource, status = report["logical_id"], report["status"]
         action, _, outcome = status.partition("_")
         if report["resource_type"] == "AWS::CloudFormation::Stack" and "ROLLBACK_IN_PROGRESS" in status:
-            self._say("    It failed; what was done is undone")
+            self._say("    Failed; all changes were rolled back")
         if report["resource_type"] == "AWS::CloudFormation::Stack":
             return
         at = datetime.fromisoformat(report["timestamp"])

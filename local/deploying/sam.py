@@ -40,7 +40,7 @@ def run(words: list[str], terminal: Terminal, verbose: bool, each_line: Callable
             if not ended.code:
                 return
             cause = f"it ended with {ended.code}"
-    raise Failure(f"sam {words[0]} failed: {reason(cause)}{'' if verbose else f'; all that it said: {LOG}'}")
+    raise Failure(f"sam {words[0]} failed: {reason(cause)}{'' if verbose else f'; its full output: {LOG}'}")
 
 
 def reason(text: str) -> str:

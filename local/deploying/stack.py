@@ -143,7 +143,7 @@ def delete(name: str, say: Callable[[str], None]) -> None:
     region = boto3.Session().region_name
     if stack.get("EnableTerminationProtection"):
         raise Failure(
-            f"the stack {name} is protected against its removal; take that off with: .venv/bin/aws cloudformation "
+            f"the stack {name} has termination protection; turn it off with: .venv/bin/aws cloudformation "
             f"update-termination-protection --no-enable-termination-protection --stack-name {name} --region {region}"
         )
     resources = _resources(name)

@@ -334,7 +334,7 @@ def test_bucket_in_another_region_is_refused(emulator, deploy):
 
     assert (stopped.returncode, stopped.stdout) == (1, "")
     assert last_line(stopped.stderr) == (
-        "deploy.sh: the bucket far-away lies in us-east-1, and Lambda takes code only from its own region, eu-west-2; "
+        "deploy.sh: the bucket far-away is in us-east-1, and Lambda takes code only from its own region, eu-west-2; "
         "name another: BUCKET=... ./deploy.sh"
     )
 
@@ -354,7 +354,7 @@ def test_artifact_too_large_for_lambda_is_refused_before_upload(project, emulato
 
 
 STRAY = (
-    'deploy.sh: "prod" is no option; for a stack of another name: STACK_NAME=shop-prod ./deploy.sh, '
+    'deploy.sh: "prod" is not an option; for a stack of another name: STACK_NAME=shop-prod ./deploy.sh, '
     "to remove one: ./deploy.sh --delete\n"
 )
 SETTINGS = "deploy.sh: set STACK_NAME, BUCKET, AWS_REGION or AWS_PROFILE instead; see ./deploy.sh --help\n"

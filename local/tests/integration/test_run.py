@@ -222,7 +222,7 @@ def test_env_json_that_appears_is_used(server):
         (
             {"MyFunction": {"MESSAGE": "", "MESAGE": ""}},
             'env.json: "MESAGE" is not declared for MyFunction; '
-            "add to template.yaml, Environment: Variables:, of MyFunction, the line\n  MESAGE: a value for AWS",
+            "declare it in template.yaml, below Variables: of MyFunction, with a value for AWS:\n  MESAGE: value",
         ),
         ({"Myfunction": {}}, 'env.json: the template has no function "Myfunction"; it has MyFunction'),
     ],

@@ -76,7 +76,7 @@ def test_failure_is_said_once_and_what_it_cancelled_is_not(said):
 
     assert said == [
         "    failed Table (AWS::DynamoDB::Table), 7 s",
-        "    It failed; what was done is undone",
+        "    Failed; all changes were rolled back",
         "    removed Table (AWS::DynamoDB::Table), 3 s",
         "    kept Notes (AWS::DynamoDB::Table)",
     ]

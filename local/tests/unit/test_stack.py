@@ -73,5 +73,5 @@ def test_role_without_describe_events_has_no_reason_but_no_error_either(aws):
 def test_termination_protection_is_explained(aws):
     describes(aws, "CREATE_COMPLETE", EnableTerminationProtection=True)
 
-    with pytest.raises(Failure, match="protected against its removal; take that off with: .* shop --region us-east-1$"):
+    with pytest.raises(Failure, match="has termination protection; turn it off with: .* shop --region us-east-1$"):
         stack.delete("shop", print)

@@ -28,15 +28,15 @@ def test_values_that_the_template_declares_pass(values):
     "values, reason",
     [
         ({"Mine": {}}, 'the template has no function "Mine"; it has First, Other'),
-        ({"First": {"LIMIT": 1}}, '"LIMIT" is not declared for First; add to template.yaml'),
-        ({"Parameters": {"NEW": 1}}, '"NEW" is not declared for a function; add to template.yaml'),
+        ({"First": {"LIMIT": 1}}, '"LIMIT" is not declared for First; declare it in template.yaml'),
+        ({"Parameters": {"NEW": 1}}, '"NEW" is not declared for a function; declare it in template.yaml'),
         (
             {"First": {"AWS_REGION": ""}},
-            '"AWS_REGION" of First is reserved, Lambda sets it itself; for another region: AWS',
+            '"AWS_REGION" of First is reserved: Lambda sets it; for another region: AWS',
         ),
-        ({"Parameters": {"AWS_SESSION_TOKEN": ""}}, '"AWS_SESSION_TOKEN" of Parameters is reserved, Lambda sets it '),
-        ({"First": {"_HANDLER": "x"}}, '"_HANDLER" of First is reserved, Lambda sets it itself; remove it'),
-        ({"First": "x"}, '"First" must be an object of variables, as in env.json.example'),
+        ({"Parameters": {"AWS_SESSION_TOKEN": ""}}, '"AWS_SESSION_TOKEN" of Parameters is reserved: Lambda sets it; '),
+        ({"First": {"_HANDLER": "x"}}, '"_HANDLER" of First is reserved: Lambda sets it; remove it'),
+        ({"First": "x"}, '"First" must be a JSON object of variables, as in env.json.example'),
         ({"First": {"MESSAGE": ["x"]}}, '"MESSAGE" of First must be a string, a number or a boolean'),
     ],
 )
@@ -47,7 +47,7 @@ def test_values_unlike_the_template_are_unfit(values, reason):
     assert str(error.value).startswith(f"env.json: {reason}")
 
 
-@pytest.mark.parametrize("text, reason", [("{", "env.json is no JSON"), ("[]", "must be an object of functions")])
+@pytest.mark.parametrize("text, reason", [("{", "env.json is not valid JSON"), ("[]", "must be a JSON object with a key for each function")])
 def test_file_that_is_no_object_is_unfit(tmp_path, monkeypatch, text, reason):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "env.json").write_text(text)
