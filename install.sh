@@ -3,8 +3,8 @@
 #
 # Usage: ./install.sh [--check | --tools | --help]
 #
-# --check  install nothing; tell what this machine has and lacks
-# --tools  as ./run.sh and ./deploy.sh need it: a .venv that cannot be made is no error
+# --check  install nothing; show what this machine has and lacks
+# --tools  for ./run.sh and ./deploy.sh: it is no error if .venv cannot be made
 # PYTHON   the interpreter that the tools run on, 3.10 or newer (default: python3); .venv has the one of template.yaml
 set -euo pipefail
 cd "$(dirname "$0")"

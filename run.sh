@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Serves the API of template.yaml at http://127.0.0.1:3000, in containers or, where no engine answers, without them.
+# Serves the API of template.yaml at http://127.0.0.1:3000, in containers, or without them if no container engine runs.
 #
 # Usage: ./run.sh [--no-docker] [--stack NAME] [--record DIRECTORY] [option of sam local start-api]...
 #        ./run.sh [--no-docker] [--stack NAME] invoke | start-lambda [option of that sam local command]...
@@ -25,5 +25,5 @@ if [ "${1:-}" = --sam ]; then
   if [ -e env.json ]; then set -- "$@" --env-vars env.json; fi
   exec .tools/bin/sam local start-api --template-file template.yaml "${@:2}"
 fi
-# An unfinished handler cannot touch a real account: no process that it could look into has these.
+# An unfinished handler cannot touch a real account: no process that it can inspect has these.
 exec env -u AWS_ACCESS_KEY_ID -u AWS_SECRET_ACCESS_KEY -u AWS_SESSION_TOKEN .tools/bin/python -m local "$@"

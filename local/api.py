@@ -38,7 +38,7 @@ class ApiGateway:
         known = [(route.method, route.path) for api in self._run.reading.project.apis for route in api.routes]
         usable = [one for one in known if one[0] != "OPTIONS"] or known
         method, path = min(usable, key=lambda one: {"GET": 0, "ANY": 0, "POST": 1}.get(one[0], 2))
-        # A certificate for this machine is one that nobody else vouches for.
+        # No authority vouches for a certificate for this machine.
         options = ["--insecure"] * url.startswith("https") + ["--request", method] * (method not in ("GET", "ANY"))
         path = re.sub(r"\{[^}]*\}", "1", path).replace("$default", "/")
         return [f"{method:7} {url}{path}" for method, path in known] + [
@@ -155,6 +155,6 @@ def _header(request: Request, name: str) -> str | None:
 
 
 def _note(result: Result) -> str:
-    """What the terminal's line says of an invoke beside its time: a cold start, and memory that is nearly used up."""
+    """What the terminal's line adds about an invoke: a cold start, and memory that is nearly used up."""
     cold = f", init {result.init * 1000:.0f} ms" if result.init is not None else ""
     return cold + (f", {result.memory} MB used, nearly all that MemorySize gives" if result.tight else "")

@@ -31,7 +31,7 @@ class Aws:
 
     @property
     def reachable(self) -> bool:
-        """Whether there is one to call."""
+        """Whether functions have an AWS to call."""
         return bool(self.profile or self.endpoints)
 
     @property

@@ -19,7 +19,7 @@ from local.gateway.model import Request, Response
 from local.run import Run
 from local.terminal import say, shown
 
-# Bytes of an event that nobody waits for: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+# Bytes of an asynchronous event: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 _UNATTENDED_LIMIT = 1024 * 1024
 
 # Bytes of a log that LogType=Tail answers.
@@ -59,7 +59,7 @@ class _Refused(Exception):
 
 
 async def answer(request: Request, functions: Mapping[str, Function], engine: Engine) -> Response:
-    """The response to a request of the Invoke API. `functions` has each function by every name it goes by."""
+    """The response to a request of the Invoke API. `functions` has each function under all its names."""
     headers = {name.lower(): value for name, value in request.headers}
     try:
         status, more, body = await _answer(request, headers, functions, engine)
@@ -122,7 +122,7 @@ async def _invoke(engine: Engine, invoke: Invoke) -> Result:
 
 
 async def _unwatched(engine, invoke):
-    """Runs what nobody waits for. Lambda would try it twice more; here whoever develops it is told."""
+    """Runs an asynchronous invoke. Lambda would retry it twice; here the terminal shows the error."""
     try:
         result = await _invoke(engine, invoke)
     except _Refused as refused:

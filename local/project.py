@@ -12,7 +12,7 @@ from local.gateway.routes import Routes
 
 @dataclass(frozen=True)
 class Project:
-    """The template's functions, each once by its full path and also by every name that it goes by, and its APIs."""
+    """The template's functions, by full path and by every other name, and its APIs."""
 
     functions: Mapping[str, Function]
     by_name: Mapping[str, Function]

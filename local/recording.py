@@ -16,9 +16,9 @@ from typing import Any
 from local import debugging
 from local.engine import Function, Result
 
-# In the names of headers; what is in bodies and queries, nobody can tell.
+# Names of headers. Nothing marks a secret in a body or a query.
 _SECRET = re.compile(r"authorization|cookie|token|secret|password|signature|api-?key", re.IGNORECASE)
-# Where an event has the same once more.
+# Other places in an event that repeat such headers.
 _ALSO = ("cookies", "authorizationToken", "apiKey")
 _REPLACED = "REPLACED"
 _HEADERS = ("headers", "multiValueHeaders")
@@ -27,7 +27,7 @@ _LONG = 80
 
 
 class CannotRecord(Exception):
-    """The directory is none; the text says so."""
+    """The directory cannot be used; the text says why."""
 
 
 class Recorder:
@@ -72,7 +72,7 @@ def event_in(text: str) -> str:
 
 
 def _without_secrets(part: Any, headers: bool = False) -> Any:
-    """The same with other values for what is secret, at whatever depth it is."""
+    """A copy in which the secrets are replaced, at any depth."""
     if isinstance(part, list):
         return [_without_secrets(one) for one in part]
     if not isinstance(part, dict):

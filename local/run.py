@@ -1,4 +1,4 @@
-"""One run of ./run.sh: the engine, the project as it is now, and serving until somebody ends it."""
+"""One run of ./run.sh: the engine, the current project, and serving until it is ended."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Run:
         self._saves += before.outdated()
 
     def serve(self, application: Application, server: Server, lines: Iterable[str]) -> None:
-        """Serves until Ctrl-C, SIGTERM or a closed terminal; `lines` are said first, and then the server's URL."""
+        """Serves until Ctrl-C, SIGTERM or a closed terminal; `lines` are printed first, then the server's URL."""
         asyncio.run(self._serve(application, server, lines))
         # A second Ctrl-C would only leave behind what the first one ends.
         for number in _ENDING:

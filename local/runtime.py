@@ -1,6 +1,6 @@
 """The Python that a function runs on, and what it may import: what Lambda has, and src/requirements.txt.
 
-Everything lies in .tools/lambda, apart from the tools' own packages: a function that imports something which is only
+Everything is in .tools/lambda, apart from the tools' own packages: a function that imports something which is only
 installed for SAM CLI or for its tests fails here as it would on Lambda.
 https://docs.aws.amazon.com/lambda/latest/dg/lambda-python.html
 """

@@ -61,7 +61,7 @@ class Server:
         self.url = ""
 
     def listen(self, host: str, port: int, tls_files: tuple[str, str] | None = None) -> None:
-        """Takes the port (0: a free one). `tls_files` are the paths of a certificate and its key. Raises CannotListen."""
+        """Takes the port (0: a free one). `tls_files` are a certificate and its key. Raises CannotListen."""
         if tls_files:
             self._tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
             try:
@@ -83,7 +83,7 @@ class Server:
             raise CannotListen(f"cannot listen on {host}, port {port}: {error.strerror or error}") from None
         address = self._socket.getsockname()
         self._port: int = address[1]
-        # A page in a browser can give this machine a name of its own and ask it, but not under these (DNS rebinding).
+        # A page can point its own domain at this machine, but cannot send these names (DNS rebinding).
         self._names = frozenset({*_LOCAL, host}) if ipaddress.ip_address(address[0]).is_loopback else None
         self.url = f"{'https' if tls_files else 'http'}://{f'[{host}]' if ':' in host else host}:{self._port}"
 
@@ -141,13 +141,13 @@ class Server:
         hosts += re.findall(r"^\w+://([^/?]*)", request.target)
         for host in hosts:
             if self._names is not None and _name(host) not in self._names:
-                say(f"403: the request is for the host {shown(host)}; to serve names other than localhost: ./run.sh --host 0.0.0.0")
+                say(f"403: a request for the host {shown(host)}; to serve more than localhost: ./run.sh --host 0.0.0.0")
                 return 403
         return None
 
 
 class _Connection(web.RequestHandler):
-    """aiohttp's handler of a connection, which answers what is no HTTP as the application does."""
+    """aiohttp's connection handler, which answers malformed HTTP as the application does."""
 
     def __init__(self, manager: web.Server, application: Application, **options: Any) -> None:
         super().__init__(manager, **options)
@@ -159,7 +159,7 @@ class _Connection(web.RequestHandler):
         return self.ended and not self._messages
 
     def eof_received(self) -> bool:
-        """A client that has sent all that it wants to still gets its answers; one that leaves within a body gets 400."""
+        """A client that has finished sending still gets its answers; one that leaves within a body gets 400."""
         if self.ssl_context or (self._waiter and not self._waiter.done()):
             return False
         self.ended = True

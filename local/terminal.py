@@ -1,4 +1,4 @@
-"""What the person at the terminal is told. Stdout is for answers, so this is stderr."""
+"""Messages for the person at the terminal, on stderr: stdout is for answers."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ class Unfit(Exception):
 
 
 def read(file: str) -> dict[str, Any]:
-    """The JSON object in the file; SAM CLI would take what is no JSON for lines of NAME=value. Raises Unfit."""
+    """The JSON object in the file; SAM CLI would read anything else as lines of NAME=value. Raises Unfit."""
     try:
         with open(file, encoding="utf-8") as stream:
             values = json.load(stream)

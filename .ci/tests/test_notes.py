@@ -8,7 +8,7 @@ from server import engine_answers
 
 NOTES = "A notes API"
 
-# The tools are there, for whoever has come so far in the README.
+# A reader who has come this far in the README has installed the tools.
 INSTALL = readme.Command("./install.sh", ["…"])
 
 

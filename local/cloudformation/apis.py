@@ -40,7 +40,7 @@ _ANY = ("ANY", "X-AMAZON-APIGATEWAY-ANY-METHOD")
 
 @dataclass(frozen=True)
 class _Access:
-    """What a method asks of its caller. `unchecked` names what is asked on AWS and not here."""
+    """What a method requires of its caller. `unchecked` names what only AWS checks."""
 
     authorizer: Authorizer | None = None
     api_key: bool = False
@@ -60,7 +60,7 @@ class _Event:
 
 @dataclass
 class Found:
-    """The APIs, and what is to be said of them."""
+    """The APIs, and lines about them for the terminal."""
 
     apis: list[Api] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
@@ -126,7 +126,7 @@ class Reader:
         )
 
     def _stage(self, name: str) -> dict[str, Any]:
-        """The properties of the stage, where it is a resource of its own."""
+        """The properties of the stage, if it is a separate resource."""
         for resource in self._resources.values():
             properties = table(resource, "Properties")
             if name in (properties.get("RestApiId"), properties.get("ApiId")) and "StageName" in properties:

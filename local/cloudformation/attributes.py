@@ -44,7 +44,7 @@ _HTTP_API = {"": "{id10}", "ApiId": "{id10}", "ApiEndpoint": f"https://{_API_HOS
 _MACHINE = {"": _arn("states", "stateMachine:{name}"), "Arn": _arn("states", "stateMachine:{name}"), "Name": "{name}"}
 _STACK = {"": _arn("cloudformation", "stack/{stack}-{name}/{uuid}")}
 
-# By type: the property with the name, and what each attribute is; "" stands for Ref.
+# By type: the property that holds the name, and the form of each attribute; "" is Ref.
 _TYPES: dict[str, tuple[str, dict[str, str]]] = {
     "AWS::Serverless::Function": ("FunctionName", _FUNCTION),
     "AWS::Lambda::Function": ("FunctionName", _FUNCTION),
@@ -243,6 +243,6 @@ def _words(form: str, made: str) -> dict[str, str]:
     """The words of a form, read from what has been made of it."""
     pattern = re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>.+?)", re.escape(form))
     found = re.fullmatch(pattern, made)
-    # An emulated AWS has addresses of its own.
+    # An emulated AWS has other addresses.
     words = found.groupdict() if found else {"name": re.split("[/:]", made)[-1]}
     return {**words, "lower": words["name"]} if "name" in words else words

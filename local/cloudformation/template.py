@@ -24,20 +24,20 @@ FUNCTIONS = ("AWS::Serverless::Function", "AWS::Lambda::Function")
 LAYERS = ("AWS::Serverless::LayerVersion", "AWS::Lambda::LayerVersion")
 _APIS = ("AWS::Serverless::Api", "AWS::Serverless::HttpApi", "AWS::ApiGateway::", "AWS::ApiGatewayV2::")
 _STACKS = ("AWS::Serverless::Application", "AWS::CloudFormation::Stack")
-# What local running uses: a guess for anything else is nobody's concern.
+# The properties that local runs use; a guess for any other does not matter.
 _USED = frozenset(
     "Architectures BinaryMediaTypes Body Code CodeUri Content ContentUri Cors CorsConfiguration DefinitionBody "
     "DefinitionUri FunctionName Handler HttpMethod ImageUri InlineCode Layers Location LoggingConfig MemorySize "
     "PackageType PathPart RouteKey Runtime StageName StageVariables TemplateURL Timeout Variables".split()
 )
-# Where a reference to a resource is for whoever reads the template, who knows it by its logical id.
+# Where readers of the template expect the logical id in place of a reference to a resource.
 _ROUTE = ("Path", "Method")
 _FUNCTION_LINKS = ("Events", "Layers", "Role")
 _API_TEXTS = ("Variables", "StageVariables", "Cors", "CorsConfiguration", "StageName", "Name", "Description")
 
 
 class _NoValue:
-    """What AWS::NoValue stands for: the property is not there."""
+    """The value of AWS::NoValue: the property is absent."""
 
 
 NO_VALUE = _NoValue()
@@ -228,7 +228,7 @@ class Template:
         return not isinstance(name, str) or self.condition(name)
 
     def _plain(self, node: Any) -> dict[str, Any]:
-        """The table behind any Fn::If that stands for the whole of it."""
+        """The table itself, or the branch of an Fn::If in its place."""
         while isinstance(node, dict) and len(node) == 1 and isinstance(branches := node.get("Fn::If"), list):
             node = branches[1 if self.condition(str(branches[0])) else 2] if len(branches) == 3 else None
         return node if isinstance(node, dict) and "Ref" not in node else {}
@@ -388,7 +388,7 @@ class Template:
         return found
 
     def _link(self, name: str, kind: str, attribute: str, properties: Mapping[str, Any], place: _Place) -> Any:
-        """What whoever reads the template knows the resource by, or None where that is its value on AWS."""
+        """The name by which readers of the template know the resource, or None to use its value on AWS."""
         if kind in LAYERS:
             return {"Ref": name}
         if kind in ("AWS::Lambda::Alias", "AWS::Lambda::Version"):

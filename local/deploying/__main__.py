@@ -94,7 +94,7 @@ class Deployment:
         self.executed = progress.executed
 
     def tidy(self, built: str) -> None:
-        """Removes what is needless from what was built, and refuses what Lambda would."""
+        """Removes unneeded files from the build, and refuses what Lambda would refuse."""
         from local.deploying import artifact
 
         artifact.check(Path(built))

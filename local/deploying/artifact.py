@@ -51,7 +51,7 @@ def sizes(template: Path) -> Iterator[tuple[str, int]]:
 
 
 def check(template: Path) -> None:
-    """Tidies what was built beside the template. Raises Failure for what Lambda would not run or take."""
+    """Tidies the build beside the template. Raises Failure for what Lambda would not run or accept."""
     if not template.is_file():
         raise Failure(f"there is no {template}; build first: ./deploy.sh --build")
     tidy(template.parent)

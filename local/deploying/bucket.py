@@ -1,4 +1,4 @@
-"""The bucket for the code: private, and never one that belongs to somebody else.
+"""The bucket for the code: private, and owned by this account.
 
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/security-best-practices.html
 """
@@ -27,7 +27,7 @@ def prepare(bucket: str, account: str, say: Callable[[str], None]) -> None:
 
     S3 encrypts every bucket by itself: https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-encryption.html
     A setting is written only where it differs, and others, of a bucket that has other uses too, stay; who may neither
-    read nor write them may deploy all the same. Raises Failure when the bucket is not ours or lies in another region.
+    read nor write them may deploy all the same. Raises Failure when the bucket is not ours or is in another region.
     """
     s3 = boto3.client("s3")
     region = s3.meta.region_name
@@ -84,7 +84,7 @@ def remove(bucket: str, account: str, prefix: str, say: Callable[[str], None]) -
 
 
 def _region(s3: Any, bucket: str, account: str) -> str | None:
-    """The region of the bucket, None when nobody has one of that name. Raises Failure when another account has it."""
+    """The region of the bucket, None if there is no bucket of that name. Raises Failure when another account has it."""
     try:
         return s3.head_bucket(Bucket=bucket, ExpectedBucketOwner=account)["BucketRegion"]
     except ClientError as error:
@@ -148,7 +148,7 @@ def _end_unfinished_uploads(s3: Any, ours: dict) -> None:
 
 
 def _read(operation: Callable[..., dict], arguments: dict, missing: str) -> dict:
-    """What the operation answers, {} when the bucket has no such setting."""
+    """The operation's answer, {} if the bucket has no such setting."""
     try:
         return _patiently(operation, **arguments)
     except ClientError as error:

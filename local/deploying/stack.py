@@ -1,4 +1,4 @@
-"""The stack around `sam deploy`: what stands in its way, what failed, its outputs, and the end of it all.
+"""The stack around `sam deploy`: what blocks it, what failed, its outputs, and its deletion.
 
 https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/view-stack-events.html
 """
@@ -27,7 +27,7 @@ WAITERS = {
     "DELETE": "stack-delete-complete",
     "IMPORT": "stack-import-complete",
 }
-# What goes with a resource of these types, beside itself.
+# What is lost with a resource of these types.
 LOSES = {
     "AWS::Cognito::UserPool": "its users",
     "AWS::DynamoDB::GlobalTable": "its items",

@@ -15,7 +15,7 @@ PASSED = Path(".aws-sam/checked")
 
 
 def check(template: Path) -> None:
-    """Raises Failure with the line and the first of what is wrong. What has passed once is not checked again."""
+    """Raises Failure with the first error and its line. A template that has passed is not checked again."""
     if not template.is_file():
         raise Failure(f"there is no {template} here")
     config = [file for file in (template, Path(".cfnlintrc"), Path(".cfnlintrc.yaml"), Path(".cfnlintrc.yml"))]

@@ -283,7 +283,7 @@ def _decoded(text: str) -> str:
 
 
 def _body_rest(request: Request, match: Match) -> tuple[str | None, bool]:
-    """Base64 if the Content-Type is among the BinaryMediaTypes, else text; bytes that are no UTF-8 are lost."""
+    """Base64 if the Content-Type is among the BinaryMediaTypes, else text; bytes that are not UTF-8 are lost."""
     if not request.body:
         return None, False
     if (types := match.api.binary_types) and is_binary(media_type(_content_type(request)), types):

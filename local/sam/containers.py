@@ -20,7 +20,6 @@ from typing import Any
 from samcli.commands.exceptions import UserException
 from samcli.commands.local.lib.exceptions import (
     InvalidIntermediateImageError,
-    TenantIdValidationError,
     UnsupportedInlineCodeError,
 )
 from samcli.commands.local.lib.local_lambda import LocalLambdaRunner
@@ -52,7 +51,7 @@ _CANNOT = (
 
 
 class Containers:
-    """Runs functions in containers, each invoke in a thread of its own, since SAM CLI waits for them."""
+    """Runs functions in containers, each invoke in its own thread, since SAM CLI blocks."""
 
     def __init__(self, run: Run) -> None:
         self._run = run

@@ -37,7 +37,7 @@ from local.watch import Tree
 _DOCUMENTS = r".*\.(ya?ml|json)"
 _ACCOUNT = "123456789012"
 
-# Options that only a container can honour, and without which the function would answer something else.
+# Options that only containers support, and that change what the function answers.
 _CONTAINERS_ONLY = {
     "add_host": "--add-host",
     "container_dns": "--container-dns",
@@ -212,7 +212,7 @@ class Context(InvokeContext):
         )
 
     def _directory(self, path: str) -> str:
-        """The path, or where the archive that lies there is unpacked."""
+        """The path, or the directory into which the archive at that path is unpacked."""
         if not (path.lower().endswith(_ARCHIVES) and os.path.isfile(path)):
             return path
         key = (path, os.stat(path).st_mtime_ns)
@@ -246,7 +246,7 @@ class Context(InvokeContext):
 
     def _setup_log_file(self, log_file: str | None) -> TextIO | None:  # type: ignore[override]
         if log_file and not self.once.log:
-            # Nobody else may read what a function prints.
+            # Only the owner may read what a function prints.
             self.once.log = open(os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf8")
         return self.once.log
 

@@ -11,13 +11,13 @@ from urllib.parse import urlsplit
 
 from local.sam.engine import bridge
 
-# Docker Desktop and its like have this name, and lead it to what listens on 127.0.0.1.
+# Docker Desktop and others resolve this name, and forward to what listens on 127.0.0.1.
 # https://docs.docker.com/desktop/features/networking/#i-want-to-connect-from-a-container-to-a-service-on-the-host
 _NAME = "host.docker.internal"
 
 
 class Host:
-    """An engine of Linux leads its containers to the bridge, on which a relay listens for them; others have a name."""
+    """On Linux, containers reach a relay on the bridge; elsewhere, the engine has a name for this machine."""
 
     def __init__(self) -> None:
         self._relays: dict[tuple[str, int], int] = {}

@@ -76,7 +76,7 @@ class Stacks:
         return [one for one in self.declared if one[0][-1] not in known]
 
     def told(self, functions: Sequence[SamFunction], variables: Mapping[str, Any]) -> tuple[str, ...]:
-        """Everything that is to be said of the template; `variables` are those of env.json."""
+        """All lines about the template for the terminal; `variables` are those of env.json."""
         known = {function.full_path: names(function) for function in functions}
 
         def given(function: str, variable: str) -> bool:
@@ -86,7 +86,7 @@ class Stacks:
 
 
 def names(function: SamFunction) -> list[str]:
-    """The names that a function goes by, its logical id first."""
+    """All names of a function, its logical id first."""
     return [function.name, function.function_id, function.functionname, function.full_path]
 
 

@@ -36,7 +36,7 @@ class Warm(WarmLambdaRuntime):
             ended.set()
 
     def renew(self, wait: bool) -> None:
-        """Lets new containers answer where the code has changed; the old ones stop once nobody needs them.
+        """Lets new containers answer where the code has changed; the old ones stop when their last request has ended.
 
         `wait`: returns when they have stopped.
         """

@@ -47,7 +47,7 @@ def test_values_unlike_the_template_are_unfit(values, reason):
     assert str(error.value).startswith(f"env.json: {reason}")
 
 
-@pytest.mark.parametrize("text, reason", [("{", "env.json is not valid JSON"), ("[]", "must be a JSON object with a key for each function")])
+@pytest.mark.parametrize("text, reason", [("{", "env.json is not valid JSON"), ("[]", "must be a JSON object")])
 def test_file_that_is_no_object_is_unfit(tmp_path, monkeypatch, text, reason):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "env.json").write_text(text)
