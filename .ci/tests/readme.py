@@ -38,6 +38,11 @@ class Example:
     text: str
     parts: list = field(default_factory=list)
 
+    @property
+    def prose(self):
+        """The text on one line."""
+        return " ".join(self.text.split())
+
 
 def blocks() -> list[Block]:
     found, heading, sentence, inside = [], "", "", False
@@ -69,6 +74,8 @@ def commands(only: str | None = None, but: str | None = None) -> list[Command]:
             for line in one.lines:
                 if line.startswith("$ "):
                     found.append(Command(line[2:]))
+                elif found[-1].text.endswith(" \\"):
+                    found[-1].text = found[-1].text[:-1] + line.strip()
                 else:
                     found[-1].shown.append(line)
     return found

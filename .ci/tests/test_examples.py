@@ -139,7 +139,7 @@ def test_authorizer_refuses_who_does_not_know_the_token(server):
 
 @pytest.mark.parametrize(("title", "says"), [("A schedule", "Good night"), ("A queue", "Job: tea")])
 def test_event_of_the_readme_runs_locally(project, developer, title, says):
-    (command,) = re.findall(r"`(\./run\.sh generate-event .*?)`", readme.examples()[title].text)
+    (command,) = re.findall(r"`(\./run\.sh generate-event .*?)`", readme.examples()[title].prose)
     command = command.replace("./run.sh invoke", "./run.sh invoke --no-docker MyFunction")  # there are several here
 
     done = subprocess.run(

@@ -22,7 +22,9 @@ NOT_RUN = {
     platform.system() != "Linux" and not engine_answers(), reason="./run.sh needs Linux or a container engine"
 )
 def test_readme_is_true_from_first_line_to_last(terminal):
-    change = re.search(r"In `(\S+)`, change the message: `(.+?)` into `(.+?)`", readme.README.read_text())
+    change = re.search(
+        r"In `(\S+)`, change the message: `(.+?)` into `(.+?)`", " ".join(readme.README.read_text().split())
+    )
     file, old, new = change.groups()
     for command in readme.commands(but=NOTES):
         if any(re.fullmatch(pattern, command.text) for pattern in NOT_RUN):

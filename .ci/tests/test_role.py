@@ -171,7 +171,7 @@ def test_role_allows_every_call_for_example_with_what_the_readme_says(title, pro
     example = readme.examples()[title]
     readme.apply(project, example)
     resources = translated((project / "template.yaml").read_text())
-    said = " ".join(re.findall(r"Pipeline: .*", example.text))
+    said = " ".join(re.findall(r"Pipeline: [^.]*\.", example.prose))
     parameters = dict(re.findall(r"`(\w+)=([^`]*)`", said))
     if "PermissionsBoundary" in said:
         resources = bounded(resources)
