@@ -21,5 +21,9 @@ if [ "${1:-}" = --sam ]; then
   exec .tools/bin/sam local start-api --template-file template.yaml "${@:2}"
 fi
 # An unfinished handler cannot touch a real account: none of these is in any process that it could look into.
-exec env -u AWS_PROFILE -u AWS_ACCESS_KEY_ID -u AWS_SECRET_ACCESS_KEY -u AWS_SESSION_TOKEN -u AWS_ENDPOINT_URL \
-  .tools/bin/python -m local "$@"
+for name in "${!AWS_@}"; do
+  case "$name" in
+    *KEY* | *SECRET* | *TOKEN* | *PROFILE* | *_URI | AWS_ENDPOINT_URL) unset "$name" ;;
+  esac
+done
+exec .tools/bin/python -m local "$@"
