@@ -1,11 +1,15 @@
-"""How fast ./run.sh is, beside what else serves such a function: .tools/bin/python local/tests/benchmark.py [--quick]
+"""How fast ./run.sh is, beside what else serves such a function.
+
+Usage: .tools/bin/python local/tests/benchmark.py [--quick] [--against DIRECTORY]
 
 Starts all that it compares, each in a copy of the project: the engine "processes", the floor (AWS's emulator and
 runtime client, asked directly), Flask's development server with the same answer and, where a container engine answers,
-`sam local start-api` as AWS ships it. Rounds of requests go to all in turn, so that a noisy machine is noisy for all;
-the figures are medians, and the ratios medians of the rounds' ratios.
+`sam local start-api` as AWS ships it; with --against, ./run.sh of another checkout, in which ./install.sh has run.
+Rounds of requests go to all in turn, so that a noisy machine is noisy for all; the figures are medians, and the ratios
+medians of the rounds' ratios.
 """
 
+import argparse
 import contextlib
 import http.client
 import json
@@ -22,11 +26,12 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-TOOLS = ROOT / ".tools" / "bin"
-EMULATOR = next((ROOT / ".tools").glob(f"lib/*/site-packages/samcli/local/rapid/aws-lambda-rie-{os.uname().machine}*"))
+TOOLS = ROOT / ".tools"
+EMULATOR = next(TOOLS.glob(f"lib/*/site-packages/samcli/local/rapid/aws-lambda-rie-{os.uname().machine}*"))
 INVOKE = "/2015-03-31/functions/function/invocations"
-QUICK = "--quick" in sys.argv
 OFFLINE = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), "http://127.0.0.1:9")
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+OURS = ["./run.sh", "--no-docker", "--port", "{port}"]
 
 HANDLER = """import json, time
 VERSION = {version}
@@ -56,22 +61,28 @@ def free_port():
 
 
 class Served:
-    """One way to serve the function: `command` starts it in its directory, and a round takes `requests` requests."""
+    """One way to serve the function: `command` starts it in a copy of the project, made from the checkout `root`.
 
-    def __init__(
-        self, name, command, requests, source=HANDLER, file="src/lambda.py", method="GET", path="/my-endpoint"
-    ):
-        self.name, self.command, self.requests = name, command, requests
-        self.source, self.file, self.method, self.path = source, file, method, path
+    A round takes `requests` requests; `at_once` says whether it serves more than one at a time, `environment` what it
+    is started with beside a new machine's variables.
+    """
+
+    source, file, method, path = HANDLER, "src/lambda.py", "GET", "/my-endpoint"
+    at_once = True
+
+    def __init__(self, name, command, requests, root=ROOT, **environment):
+        self.name, self.command, self.requests, self.environment = name, command, requests, environment
         self.directory = Path(tempfile.mkdtemp()) / "my-app"
         shutil.copytree(ROOT / "local" / "tests" / "project", self.directory)
-        shutil.copytree(ROOT / "local", self.directory / "local", ignore=shutil.ignore_patterns("tests", "__pycache__"))
-        for name in ("install.sh", "run.sh", "requirements.txt"):
-            shutil.copy2(ROOT / name, self.directory)
-        (self.directory / ".tools").symlink_to(ROOT / ".tools")
-        subprocess.run([self.directory / "install.sh"], stderr=subprocess.DEVNULL, check=True)
-        self.save(0)
+        shutil.copytree(root / "local", self.directory / "local", ignore=shutil.ignore_patterns("tests", "__pycache__"))
+        shutil.copytree(root / "tests", self.directory / "tests", ignore=shutil.ignore_patterns("__pycache__"))
+        for script in ("install.sh", "run.sh", "requirements.txt"):
+            shutil.copy2(root / script, self.directory)
+        for tools in (".tools", ".venv"):
+            if (root / tools).exists():
+                (self.directory / tools).symlink_to(root / tools)
         self.process = None
+        self.save(0)
 
     def save(self, version):
         (self.directory / self.file).write_text(self.source.format(version=version))
@@ -80,13 +91,14 @@ class Served:
         """Seconds from the start to the first answer."""
         self.port = free_port()
         # A new machine, without AWS credentials, on which nothing waits for those of an EC2 instance.
-        clean = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+        unset = ("AWS_", "PYTHONDONTWRITEBYTECODE")
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(unset)}
         clean |= {"AWS_DEFAULT_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true", "HOME": tempfile.gettempdir()}
         started = time.perf_counter()
         self.process = subprocess.Popen(
             [str(part).format(port=self.port) for part in self.command],
-            cwd=self.directory / "src" if self.name == "floor" else self.directory,
-            env={**clean, "SAM_CLI_TELEMETRY": "0", **environment},
+            cwd=self.directory,
+            env={**clean, "SAM_CLI_TELEMETRY": "0", **self.environment, **environment},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -100,15 +112,13 @@ class Served:
         """The median of the seconds that `rounds` starts take; the last one goes on."""
         taken = []
         for _ in range(rounds):
-            if self.process:
-                self.stop()
+            self.stop()
             taken.append(self.start(**environment))
         return statistics.median(taken)
 
     def close(self):
         """Ends it, and removes its copy of the project, and containers that SAM CLI leaves when it ends among edits."""
-        if self.process:
-            self.stop()
+        self.stop()
         if shutil.which("docker"):
             mine = ["docker", "ps", "--all", "--quiet", "--filter", f"volume={self.directory / 'src'}"]
             for left in subprocess.run(mine, capture_output=True, text=True, check=False).stdout.split():
@@ -116,6 +126,8 @@ class Served:
         shutil.rmtree(self.directory.parent)
 
     def stop(self):
+        if not self.process:
+            return
         os.killpg(self.process.pid, signal.SIGINT)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(10)
@@ -123,42 +135,52 @@ class Served:
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process = None
 
-    def ask(self, query=""):
-        """(status, version) of one request on a connection of its own; (0, None) when there is no answer."""
+    def ask(self, query="", connection=None):
+        """(status, version) of one request, on a connection of its own unless one is given; (0, None) for no answer."""
         try:
-            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
-            connection.request(self.method, self.path + query, b"{}" if self.method == "POST" else None)
-            response = connection.getresponse()
+            used = connection or http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+            used.request(self.method, self.path + query, b"{}" if self.method == "POST" else None)
+            response = used.getresponse()
             answer = json.loads(response.read())
-            connection.close()
+            if not connection:
+                used.close()
             if "body" in answer:  # the floor answers with what the function returns
                 answer = json.loads(answer["body"])
             return response.status, answer.get("v")
         except (OSError, ValueError, http.client.HTTPException):
             return 0, None
 
-    def times(self, count):
-        """Sorted seconds of `count` requests, one after the other."""
+    def times(self, count, kept=False):
+        """Sorted seconds of `count` requests, one after the other, on one connection if `kept`."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60) if kept else None
         taken = []
         for _ in range(count):
             started = time.perf_counter()
-            self.ask()
+            self.ask(connection=connection)
             taken.append(time.perf_counter() - started)
+        if connection:
+            connection.close()
         return sorted(taken)
 
-    def at_once(self, clients, each, query=""):
-        """(seconds, failed) of `clients` clients with `each` requests each."""
-        statuses = []
-        threads = [
-            threading.Thread(target=lambda: statuses.extend(self.ask(query)[0] for _ in range(each)))
-            for _ in range(clients)
-        ]
+    def load(self, clients, each, query=""):
+        """(requests a second, seconds of the slowest but 1 %, failed) of `clients` clients with `each` requests each."""
+        taken, failed = [], []
+
+        def client():
+            for _ in range(each):
+                started = time.perf_counter()
+                if self.ask(query)[0] != 200:
+                    failed.append(started)
+                taken.append(time.perf_counter() - started)
+
+        threads = [threading.Thread(target=client) for _ in range(clients)]
         started = time.perf_counter()
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        return time.perf_counter() - started, sum(status != 200 for status in statuses)
+        rate = len(taken) / (time.perf_counter() - started)
+        return rate, sorted(taken)[int(len(taken) * 0.99)], len(failed)
 
     def edits(self, count):
         """(median seconds from a save to the new answer, failed, stale): the second half of the saves is under load."""
@@ -205,27 +227,42 @@ class Served:
         return total / 1024
 
 
-def contestants():
-    python = next((ROOT / ".tools" / "lambda").glob("python3.*/bin/python"))
-    runtime_api = f"127.0.0.1:{free_port()}"
-    floor = [EMULATOR, "--log-level", "error", "--runtime-interface-emulator-address", "127.0.0.1:{port}"]
-    floor += ["--runtime-api-address", runtime_api, python, "-m", "awslambdaric", "lambda.handler"]
-    sam = [TOOLS / "sam", "local", "start-api", "--port", "{port}", "--skip-pull-image", "--template", "template.yaml"]
-    yield Served("./run.sh --no-docker", ["./run.sh", "--no-docker", "--port", "{port}"], 50)
-    yield Served("floor", floor, 50, method="POST", path=INVOKE)
-    yield Served("Flask, reloading", [TOOLS / "python", "app.py", "{port}"], 50, FLASK, "app.py")
-    if (
-        subprocess.run(["docker", "info"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode
-        == 0
-    ):
+class Floor(Served):
+    """AWS's emulator and runtime client alone: one request at a time, and it panics when a second one overlaps."""
+
+    method, path, at_once = "POST", INVOKE, False
+
+    def start(self, **environment):
+        python = next((TOOLS / "lambda").glob("python3.*/bin/python"))
+        addresses = ["--runtime-interface-emulator-address", "127.0.0.1:{port}"]
+        addresses += ["--runtime-api-address", f"127.0.0.1:{free_port()}"]
+        runtime = [python, "-m", "awslambdaric", "lambda.handler"]
+        self.command = ["sh", "-c", 'cd src && exec "$@"', "sh", EMULATOR, "--log-level", "error", *addresses, *runtime]
+        return super().start(**environment)
+
+
+class Flask(Served):
+    source, file = FLASK, "app.py"
+
+
+def contestants(against):
+    sam = [TOOLS / "bin" / "sam", "local", "start-api", "--port", "{port}", "--skip-pull-image"]
+    sam += ["--template", "template.yaml"]
+    yield Served("./run.sh --no-docker", OURS, 50)
+    yield Floor("floor", [], 50)
+    yield Flask("Flask, reloading", [TOOLS / "bin" / "python", "app.py", "{port}"], 50)
+    if against:
+        yield Served("./run.sh before", OURS, 50, against.resolve())
+    if not subprocess.run(["docker", "info"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode:
+        warm = [*sam, "--warm-containers", "EAGER"]
         yield Served("sam local start-api", sam, 4)
-        yield Served("… --warm-containers EAGER", [*sam, "--warm-containers", "EAGER"], 50)
+        yield Served("… --warm-containers EAGER", warm, 50)
+        yield Served("… with AWS credentials", warm, 50, **CREDENTIALS)
 
 
 def variants():
     """The engine with 1,000 files in src/, and with 50 functions in the template."""
-    command = ["./run.sh", "--no-docker", "--port", "{port}"]
-    files, functions = Served("1,000 files", command, 50), Served("50 functions", command, 50)
+    files, functions = Served("1,000 files", OURS, 50), Served("50 functions", OURS, 50)
     for number in range(1000):
         file = files.directory / "src" / f"package{number // 50}" / f"module{number}.py"
         file.parent.mkdir(exist_ok=True)
@@ -240,89 +277,121 @@ def variants():
     return files, functions
 
 
-def ratio(rounds, one, other):
-    return statistics.median(a / b for a, b in zip(rounds[one], rounds[other], strict=True))
+class Figures:
+    """What was measured of one contestant."""
+
+    def __init__(self):
+        self.start = self.rate = self.p99 = self.idle = self.busy = self.edit = self.eight = 0.0
+        self.new, self.kept, self.rates = [], [], []
+        self.failed, self.edited = 0, ""
+
+
+def measure(one, figures, quick, thorough):
+    """All but the times of single requests, which are measured in turn."""
+    figures.idle = one.memory()
+    if not one.at_once:
+        return
+    each = 60 if one.requests > 10 else 2
+    for number in range(1 if quick else 3):
+        rate, p99, failed = one.load(16, each)
+        figures.rates.append(rate)
+        figures.failed += failed
+        if not number:
+            figures.p99 = p99  # of the first seconds with 16 clients
+    figures.rate, figures.busy = statistics.median(figures.rates), one.memory()
+    one.load(8, 1, "?sleep=1")
+    started = time.perf_counter()
+    one.load(8, 1, "?sleep=1")
+    figures.eight = time.perf_counter() - started
+    figures.edit, failed, stale = one.edits(50 if thorough and not quick else 10)
+    figures.edited = f"{failed} failed, {stale} stale"
+
+
+def ratio(one, other):
+    return statistics.median(a / b for a, b in zip(one, other, strict=True))
 
 
 def milliseconds(seconds):
     return f"{seconds * 1000:.{0 if seconds > 0.02 else 2}f} ms"
 
 
+def table(served, found):
+    names = ["start to first answer", "p50", "p50 kept alive", "16 clients", "their p99", "edit to new answer"]
+    names += ["eight 1 s at once", "memory idle", "with 16 clients"]
+    yield f"| | {' | '.join(names)} |"
+    yield "| --- " * (len(names) + 1) + "|"
+    for one in served:
+        of = found[one.name]
+        row = [f"{of.start:.2f} s", milliseconds(statistics.median(of.new)), milliseconds(statistics.median(of.kept))]
+        if one.at_once:
+            row += [f"{of.rate:.0f}/s", milliseconds(of.p99), f"{milliseconds(of.edit)}, {of.edited}"]
+            row += [f"{of.eight:.2f} s", f"{of.idle:.0f} MB", f"{of.busy:.0f} MB"]
+        else:
+            row += ["-", "-", "-", "-", f"{of.idle:.0f} MB", "-"]
+        yield f"| {one.name} | {' | '.join(row)} |"
+
+
+def checks(found, others, starts):
+    ours, floor, flask = found["./run.sh --no-docker"], found["floor"], found["Flask, reloading"]
+    yield "p50, times the floor", ratio(ours.new, floor.new), "<=", 1.1
+    yield "16 clients, times Flask", ours.rate / flask.rate, ">=", 1.5
+    yield "failed of the requests of 16 clients", ours.failed, "<=", 0
+    yield "p99 of the first requests of 16 clients, ms", ours.p99 * 1000, "<=", 60
+    yield "failed and stale answers to edits", sum(int(word) for word in ours.edited.split() if word.isdigit()), "<=", 0
+    yield "eight 1 s requests at once, s", ours.eight, "<=", 1.1
+    for name, seconds in starts.items():
+        yield f"start to first answer, {name}, s", seconds, "<=", 0.8
+    for name, figures in others.items():
+        yield f"p50 with {name}, times p50", ratio(figures.new, ours.new), "<=", 1.2
+    if before := found.get("./run.sh before"):
+        yield "p50 kept alive, times that before", ratio(ours.kept, before.kept), "<=", 0.5
+        yield "p50, times that before", ratio(ours.new, before.new), "<=", 1
+        yield "16 clients, times those before", ours.rate / before.rate, ">=", 1
+        yield "memory idle, times that before", ours.idle / before.idle, "<=", 1
+        yield "memory with 16 clients, times that before", ours.busy / before.busy, "<=", 1
+    for name in ("… --warm-containers EAGER", "… with AWS credentials"):
+        if warm := found.get(name):
+            yield f"p50, times {name}", ratio(ours.new, warm.new), "<=", 0.1
+            yield f"16 clients, times {name}", ours.rate / warm.rate, ">=", 10
+
+
 def main():
-    served = list(contestants())
-    engine, floor = served[0], served[1]
-    warm = served[4] if len(served) > 4 else None
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="fewer rounds and edits")
+    parser.add_argument("--against", type=Path, metavar="DIRECTORY", help="another checkout, with its tools")
+    options = parser.parse_args()
+    served = list(contestants(options.against))
     others = variants()
-    offline = Served("offline", engine.command, 0)
-    rows = {}
+    bare = Served("bare", OURS, 0)
+    found = {one.name: Figures() for one in [*served, *others]}
+    rounds = 1 if options.quick else 3
     try:
         for one in [*served, *others]:
-            rows[one.name] = [f"{one.starts(1 if QUICK else 3):.2f} s"]
-        start_offline = offline.starts(2, **OFFLINE)
-        offline.stop()
-
-        p50, p95 = ({one.name: [] for one in [*served, *others]} for _ in range(2))
+            one.start()  # whatever is installed or compiled at a first start
+            found[one.name].start = one.starts(rounds)
+        bare.start()
+        starts = {
+            "online": found[served[0].name].start,
+            "offline": bare.starts(rounds, **OFFLINE),
+            "PYTHONDONTWRITEBYTECODE": bare.starts(rounds, PYTHONDONTWRITEBYTECODE="1"),
+        }
+        bare.stop()
         for one in [*served, *others]:
             one.times(min(one.requests, 20))
-        for _ in range(3 if QUICK else 9):
+        for _ in range(3 if options.quick else 9):
             for one in [*served, *others]:
-                taken = one.times(one.requests)
-                p50[one.name].append(statistics.median(taken))
-                p95[one.name].append(taken[int(len(taken) * 0.95)])
-        throughput, failures, eight = {one.name: [] for one in served}, 0, None
+                found[one.name].new.append(statistics.median(one.times(one.requests)))
+                found[one.name].kept.append(statistics.median(one.times(one.requests, kept=True)))
         for one in served:
-            if one is floor:  # it serves one request at a time, and panics when a second overlaps
-                continue
-            one.at_once(16, 1, "?sleep=1")  # so that there are as many environments as clients
-            for _ in range(1 if QUICK else 3):
-                each = 40 if one.requests > 10 else 2
-                seconds, failed = one.at_once(16, each)
-                throughput[one.name].append(16 * each / seconds)
-                failures += failed if one is engine else 0
-        for one in served:
-            rows[one.name] += [milliseconds(statistics.median(p[one.name])) for p in (p50, p95)]
-            if one is floor:
-                rows[one.name] += ["-", "-", "-", f"{one.memory():.0f} MB"]
-                continue
-            one.at_once(8, 1, "?sleep=1")
-            sleeps, _ = one.at_once(8, 1, "?sleep=1")
-            seconds, failed, stale = one.edits(50 if one is engine and not QUICK else 10)
-            if one is engine:
-                eight, edited = sleeps, (failed, stale)
-            rows[one.name] += [
-                f"{statistics.median(throughput[one.name]):.0f}/s",
-                f"{milliseconds(seconds)}, {failed} failed, {stale} stale",
-                f"{sleeps:.2f} s",
-                f"{one.memory():.0f} MB",
-            ]
+            measure(one, found[one.name], options.quick, thorough=one is served[0])
     finally:
-        for one in [*served, *others, offline]:
+        for one in [*served, *others, bare]:
             one.close()
-
-    print("| | start to first answer | p50 | p95 | 16 clients | edit to new answer | eight 1 s at once | memory |")
-    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
-    for one in served:
-        print(f"| {one.name} | {' | '.join(rows[one.name])} |")
-    print()
-    start = float(rows[engine.name][0].split()[0])
-    checks = [
-        ("p50, times the floor", ratio(p50, engine.name, floor.name), "<=", 2.5),
-        ("failed of the requests of 16 clients", failures, "<=", 0),
-        ("failed and stale answers to edits", sum(edited), "<=", 0),
-        ("eight 1 s requests at once, s", eight, "<=", 1.5),
-        ("start to first answer, s", start, "<=", 1.5),
-        ("start to first answer without a network, s", start_offline, "<=", 1.5),
-        ("p50 with 1,000 files in src/, times p50", ratio(p50, others[0].name, engine.name), "<=", 1.2),
-        ("p50 with 50 functions, times p50", ratio(p50, others[1].name, engine.name), "<=", 1.2),
-    ]
-    if warm:
-        rates = statistics.median(throughput[engine.name]) / statistics.median(throughput[warm.name])
-        checks.insert(1, ("p50, times warm containers", ratio(p50, engine.name, warm.name), "<=", 0.2))
-        checks.insert(2, ("throughput, times warm containers", rates, ">=", 6))
-    for name, value, sign, bound in checks:
+    print(*table(served, found), "", sep="\n")
+    for name, value, sign, bound in checks(found, {one.name: found[one.name] for one in others}, starts):
         met = value <= bound if sign == "<=" else value >= bound
         print(f"{'met    ' if met else 'NOT met'}  {name}: {value:.2f} ({sign} {bound})")
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
