@@ -11,10 +11,11 @@ SAM CLI. What is put in the place of its own, and why:
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -62,16 +63,15 @@ class _Service:
             self._lines = []
         elif len(self._lines) == len(functions):
             raise UserException("\n".join(self._lines))
-        self._run = Run(context, engine_of(context))
+        with _told():
+            self._run = Run(context, engine_of(context))
         self._address = (host, port, tls)
 
     def _serve(self, application: Any, lines: Callable[[str], list[str]]) -> None:
         server = Server()
-        try:
+        with _told():
             server.listen(*self._address)
             self._run.serve(application, server, [*self._run.engine.describe(), *self._lines, *lines(server.url)])
-        except (CannotListen, CannotRun) as error:
-            raise UserException(str(error)) from None
         sys.exit()  # past SAM CLI's advice on what to do next
 
 
@@ -91,10 +91,8 @@ class _ApiService(_Service):
         if disable_authorizer:
             self._run.reading = lambda_invoke_context.unauthorized()
         static = Path(lambda_invoke_context.get_cwd(), static_dir or "public")
-        try:
+        with _told():
             self._gateway = ApiGateway(self._run, static if static.is_dir() else None)
-        except CannotRun as error:
-            raise UserException(str(error)) from None
 
     def start(self) -> None:
         self._serve(self._gateway, self._gateway.describe)
@@ -108,6 +106,15 @@ class _LambdaService(_Service):
 
     def start(self) -> None:
         self._serve(InvokeApi(self._run), lambda url: [f"Invoke API: aws lambda invoke --endpoint-url {url} …"])
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """What keeps a server from starting is said in one line."""
+    try:
+        yield
+    except (CannotListen, CannotRun) as error:
+        raise UserException(str(error)) from None
 
 
 def engine_of(context: Context) -> Callable[[Run], Any]:
