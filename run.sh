@@ -25,5 +25,10 @@ if [ "${1:-}" = --sam ]; then
   if [ -e env.json ]; then set -- "$@" --env-vars env.json; fi
   exec .tools/bin/sam local start-api --template-file template.yaml "${@:2}"
 fi
-# An unfinished handler cannot touch a real account: no process that it can inspect has these.
-exec env -u AWS_ACCESS_KEY_ID -u AWS_SECRET_ACCESS_KEY -u AWS_SESSION_TOKEN .tools/bin/python -m local "$@"
+# An unfinished handler cannot touch a real account: no process that it can inspect has any of these.
+for name in "${!AWS_@}"; do
+  case "$name" in
+    *KEY* | *SECRET* | *TOKEN* | *_URI) unset "$name" ;;
+  esac
+done
+exec .tools/bin/python -m local "$@"

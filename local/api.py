@@ -131,7 +131,7 @@ class ApiGateway:
         except TooLarge:
             return answer.too_large(request, match)
         except CannotRun as error:
-            say(f"{function.name} cannot run: {error}")
+            say(str(error))
             return answer.failed(request, match)
 
     def _static_file(self, request: Request) -> Response | None:

@@ -50,5 +50,5 @@ async def keep_awake(run: Run) -> None:
                     await run.engine.invoke(Invoke(function, json.dumps(WAKE).encode(), str(uuid.uuid4())))
                     say(f"Debugger: attach to port {run.reading.debug_port}; {function.name} breaks on a request")
                 except CannotRun as error:
-                    say(f"{function.name} cannot run: {error}")
+                    say(str(error))
         await asyncio.sleep(_LOOK_S)

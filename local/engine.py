@@ -82,7 +82,7 @@ class TooLarge(Exception):
 
 
 class CannotRun(Exception):
-    """No environment can be made for the function; the text is the reason and the command that mends it."""
+    """No environment can be made; the text names the function, the reason and the command that mends it."""
 
 
 class Engine(Protocol):

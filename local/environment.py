@@ -56,7 +56,7 @@ class Environment:
         self._loop = asyncio.get_running_loop()
         self._verbose = verbose
         self._received, self._unread = bytearray(), False
-        self._memory = (0, 0)
+        self._memory, self._stopped = (0, 0), False
         self._invoke: Invoke | None = None
         self._answer: asyncio.Future[Result] | None = None
         self._ended_invoke: Callable[[float], None] | None = None
@@ -223,7 +223,12 @@ class Environment:
             return self._fail("Sandbox.Timedout", text, stamped(f"{self._invoke.id} {text}"), "Status: timeout")
         with contextlib.suppress(OSError, IndexError):
             with open(f"/proc/{self._process.pid}/status", "rb") as file:
-                self._memory = bootstrap.memory(file.read())
+                status = file.read()
+            self._memory = bootstrap.memory(status)
+            if self._stopped != (stopped := b"State:\tT" in status):
+                self._stopped = stopped
+                if stopped:
+                    self._log.add(f"its process is stopped; let it go on: kill -CONT {self._process.pid}")
         if not self._outgrown():
             self._timer = self._loop.call_at(min(now + _LOOK_S, self.since + limit), self._look)
 

@@ -281,7 +281,7 @@ def _too_late(answer):
 def _told(function):
     try:
         yield
-    except runtime.InstallError as error:
+    except (runtime.InstallError, OSError) as error:
         raise CannotRun(f"{function.name} cannot run: {error}") from None
 
 

@@ -70,15 +70,22 @@ def tool(requirement: str, runtime: str, say: Say, architecture: str | None = No
 
 
 def listed(requirements: Path) -> str:
-    """The text of the file and of those that it names with -r or -c, without comments and empty lines."""
+    """The text of the file and of those that it names with -r or -c, without comments and empty lines.
+
+    Raises InstallError when a file cannot be read.
+    """
+    if not os.path.lexists(requirements):
+        return ""
+    if requirements.exists() and not requirements.is_file():  # reading a FIFO would wait for ever
+        raise InstallError(f"{requirements} is not a file")
     try:
         lines = [re.sub(r"(^|\s)#.*", "", line).strip() for line in requirements.read_text().splitlines()]
-    except FileNotFoundError:
-        return ""
-    lines = [line for line in lines if line]
-    for line in lines[:]:
-        if named := re.match(r"(?:-r|-c|--requirement|--constraint)[ =]?(.+)", line):
-            lines.append(listed(requirements.parent / named[1].strip()))
+        lines = [line for line in lines if line]
+        for line in lines[:]:
+            if named := re.match(r"(?:-r|-c|--requirement|--constraint)[ =]?(.+)", line):
+                lines.append(listed(requirements.parent / named[1].strip()))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InstallError(f"cannot read {requirements}: {error}") from None
     return "\n".join(lines)
 
 

@@ -24,6 +24,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDict
 
+from local.accepting import Accepting, Connection
 from local.gateway import limits
 from local.gateway.model import Request, Response
 from local.terminal import say, shown
@@ -32,6 +33,9 @@ from local.terminal import say, shown
 _PARSED_BYTES, _PARSED_HEADERS = 1024 * 1024, 10000
 # That a request which is under way still has when the server ends; aiohttp takes 0 for no limit.
 _END_S = 0.01
+
+# Seconds without a request after which a connection may be closed, if there are too many.
+_IDLE_S = 1.0
 
 _PROTOCOLS = ("HTTP/1.0", "HTTP/1.1")
 _CUT_OFF = web.RequestPayloadError("it ended before it was whole")
@@ -97,6 +101,7 @@ class Server:
             return _Connection(
                 manager,
                 application,
+                accepting.open,
                 loop=loop,
                 access_log=None,
                 auto_decompress=False,
@@ -105,9 +110,9 @@ class Server:
                 max_headers=_PARSED_HEADERS,
             )
 
-        serving = await loop.create_server(connect, sock=self._socket, ssl=self._tls)
+        accepting = Accepting(self._socket, self._tls, connect)
         await until.wait()
-        serving.close()
+        accepting.end()
         await manager.shutdown(_END_S)
 
     async def _handle(self, raw: web.BaseRequest) -> web.StreamResponse:
@@ -123,7 +128,8 @@ class Server:
             say("".join(traceback.format_exception(error)))
             say("500: an error in the local server itself; see above. The next request is served as usual.")
             status, response = 500, self._application.refused(500, request)
-        took = (time.perf_counter() - started) * 1000
+        raw.protocol.used = time.perf_counter()
+        took = (raw.protocol.used - started) * 1000
         line = f"{request.method} {shown(request.target)} {response.status} {took:.0f} ms{response.note}"
         say(f"{time.strftime('%H:%M:%S')} {line}")
         return _Sent(response, close=status is not None or raw.protocol.finishing)
@@ -149,10 +155,27 @@ class Server:
 class _Connection(web.RequestHandler):
     """aiohttp's connection handler, which answers malformed HTTP as the application does."""
 
-    def __init__(self, manager: web.Server, application: Application, **options: Any) -> None:
+    def __init__(
+        self, manager: web.Server, application: Application, open: dict[Connection, None], **options: Any
+    ) -> None:
         super().__init__(manager, **options)
-        self._application = application
+        self._application, self._open = application, open
         self.ended = False  # the client sends no more
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._open[self] = None
+        self.used = time.perf_counter()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        super().connection_lost(exc)
+        self._open.pop(self, None)
+
+    @property
+    def idle(self) -> bool:
+        """Nobody waits for an answer, nor has for some time, and it is not closed yet."""
+        busy = self._current_request or self._messages or self._force_close
+        return not busy and time.perf_counter() - self.used > _IDLE_S
 
     @property
     def finishing(self) -> bool:

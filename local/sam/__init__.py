@@ -12,10 +12,11 @@ this package names anything of SAM CLI. What is put in the place of its own, and
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -72,17 +73,16 @@ class _Service:
             self._lines = []
         elif len(self._lines) == len(functions):
             raise UserException("\n".join(self._lines))
-        self._run, self._context = Run(context, engine_of(context)), context
+        with _told():
+            self._run, self._context = Run(context, engine_of(context)), context
         self._address = (host, port, tls)
 
     def _serve(self, application: Any, lines: Callable[[str], list[str]]) -> None:
         server = Server()
-        try:
+        with _told():
             server.listen(*self._address)
             about = [*self._context.once.aws.describe(), *self._lines, *self._context.remarks]
             self._run.serve(application, server, [*self._run.engine.describe(), *about, *lines(server.url)])
-        except (CannotListen, CannotRun) as error:
-            raise UserException(str(error)) from None
         sys.exit()  # past SAM CLI's advice on what to do next
 
 
@@ -102,11 +102,9 @@ class _ApiService(_Service):
         if disable_authorizer:
             self._run.reading = lambda_invoke_context.unauthorized()
         static = Path(lambda_invoke_context.get_cwd(), static_dir or "public")
-        try:
+        with _told():
             recorder = lambda_invoke_context.once.recorder
             self._gateway = ApiGateway(self._run, static if static.is_dir() else None, recorder)
-        except CannotRun as error:
-            raise UserException(str(error)) from None
 
     def start(self) -> None:
         self._serve(self._gateway, self._gateway.describe)
@@ -120,6 +118,15 @@ class _LambdaService(_Service):
 
     def start(self) -> None:
         self._serve(InvokeApi(self._run), lambda url: [f"Invoke API: aws lambda invoke --endpoint-url {url} …"])
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """What keeps a server from starting is said in one line."""
+    try:
+        yield
+    except (CannotListen, CannotRun) as error:
+        raise UserException(str(error)) from None
 
 
 def engine_of(context: Context) -> Callable[[Run], Any]:

@@ -82,7 +82,7 @@ class Containers:
                 invoke.function.name, invoke.event.decode(), invoke.tenant, stdout=StreamWriter(written), stderr=log
             )
         except _CANNOT as error:
-            raise CannotRun(str(error)) from None
+            raise CannotRun(f"{invoke.function.name} cannot run: {error}") from None
         payload = written.getvalue().encode()
         if not payload:
             text = f"RequestId: {invoke.id} Error: Task timed out after {invoke.function.timeout:.2f} seconds"

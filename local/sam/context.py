@@ -305,13 +305,14 @@ class Runner(LocalLambdaRunner):
         return None
 
     async def _once(self, function: Function, event: bytes, tenant: str | None) -> bytes:
-        pool = Pool(self.context.stderr.stream.buffer)
         try:
-            return (await pool.invoke(Invoke(function, event, str(uuid.uuid4()), tenant=tenant))).payload
+            pool = Pool(self.context.stderr.stream.buffer)
+            try:
+                return (await pool.invoke(Invoke(function, event, str(uuid.uuid4()), tenant=tenant))).payload
+            finally:
+                await pool.close()
         except (CannotRun, TooLarge) as error:
-            raise UserException(f"{function.name} cannot run: {error}") from None
-        finally:
-            await pool.close()
+            raise UserException(str(error)) from None
 
     def _make_env_vars(self, function: SamFunction) -> EnvironmentVariables:
         made = super()._make_env_vars(function)

@@ -1,0 +1,92 @@
+"""Takes connections as long as there are file descriptors for them; what comes on top waits in the kernel's queue.
+
+asyncio's own server would print a traceback for each connection that it has no descriptor for, and stop for a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import socket
+import ssl
+from collections.abc import Callable
+from typing import Protocol
+
+from local.terminal import say
+
+# File descriptors that are not for connections: of all environments, and what else the server needs.
+_OTHER_FILES, _FEWEST = 88, 24
+
+_PAUSE_S, _REMIND_S = 0.02, 10
+
+
+class Connection(Protocol):
+    """What is made for each connection, an asyncio.Protocol."""
+
+    idle: bool  # it may be closed
+
+    def force_close(self) -> None:
+        """Closes the connection."""
+
+
+class Accepting:
+    """Hands each connection to what `connect` makes, which is in `open` meanwhile, in the order in which they came."""
+
+    def __init__(
+        self, listening: socket.socket, tls: ssl.SSLContext | None, connect: Callable[[], asyncio.Protocol]
+    ) -> None:
+        self.open: dict[Connection, None] = {}
+        self._socket, self._tls, self._connect = listening, tls, connect
+        self._files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        self._loop = asyncio.get_running_loop()
+        self._said = float("-inf")
+        self._tasks: set[asyncio.Task] = set()
+        self._socket.setblocking(False)
+        self._begin()
+
+    def end(self) -> None:
+        """Refuses those that come from now on."""
+        self._loop.remove_reader(self._socket)
+        self._socket.close()
+
+    def _begin(self) -> None:
+        if self._socket.fileno() >= 0:
+            self._loop.add_reader(self._socket, self._accept)
+
+    def _accept(self) -> None:
+        if len(self.open) >= max(_FEWEST, self._files - _OTHER_FILES) and not self._make_room():
+            return
+        try:
+            connection, _ = self._socket.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return
+        except OSError:  # no file descriptor, or no memory
+            if self._make_room():
+                self._pause()
+            return None
+        task = self._loop.create_task(self._loop.connect_accepted_socket(self._connect, connection, ssl=self._tls))
+        self._tasks.add(task)
+        task.add_done_callback(self._accepted)
+
+    def _accepted(self, task: asyncio.Task) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # of a client that has gone, or that TLS refuses
+
+    def _make_room(self) -> bool:
+        """Closes the oldest connection that is idle; false, and a pause, when there is none."""
+        if self._loop.time() - self._said > _REMIND_S:
+            self._said = self._loop.time()
+            say(
+                f"{len(self.open)} connections are open, as many as {self._files} files allow: idle ones are closed, "
+                "and the next one waits; for more: ulimit -n 1024"
+            )
+        if idle := next((each for each in self.open if each.idle), None):
+            idle.force_close()
+            return True
+        self._pause()
+        return False
+
+    def _pause(self) -> None:
+        self._loop.remove_reader(self._socket)
+        self._loop.call_later(_PAUSE_S, self._begin)
