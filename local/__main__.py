@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import sys
 
+from local.terminal import never_wait
+
 COMMANDS = ("start-api", "start-lambda", "invoke", "generate-event", "execution", "callback")
 
 
@@ -31,6 +33,9 @@ def main(arguments: list[str]) -> None:
             arguments += ["--template-file", "template.yaml"]
         if _given(arguments, "--profile"):
             print("The function gets your real AWS credentials, since --profile asks for them.", file=sys.stderr)
+
+    if serves and command != "invoke":
+        never_wait()
 
     from local import sam
 

@@ -48,7 +48,9 @@ class Tree:
         with self._lock:
             if self._queue is None:
                 seen, self._seen = self._seen, self._scan()
-                self._version += seen != self._seen
+                if seen != self._seen:
+                    self._version += 1
+                    self._look()  # it may have been away, and can be watched again
             else:
                 self._drain()
             return self._version
