@@ -17,6 +17,8 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
+from docker.errors import DockerException
+from requests import RequestException
 from samcli.commands.exceptions import UserException
 from samcli.commands.local.lib.exceptions import (
     InvalidIntermediateImageError,
@@ -47,6 +49,8 @@ _CANNOT = (
     UnsupportedInlineCodeError,
     runtime.InstallError,
 )
+# The engine has been stopped, or refuses.
+_ENGINE = (DockerException, RequestException)
 
 
 class Containers:
@@ -82,6 +86,11 @@ class Containers:
             )
         except _CANNOT as error:
             raise CannotRun(f"{invoke.function.name} cannot run: {error}") from None
+        except _ENGINE as error:
+            raise CannotRun(
+                f"{invoke.function.name} cannot run: the container engine fails: {error}; "
+                "start it again, or do without: ./run.sh --no-docker"
+            ) from None
         payload = written.getvalue().encode()
         if not payload:
             text = f"RequestId: {invoke.id} Error: Task timed out after {invoke.function.timeout:.2f} seconds"
@@ -124,6 +133,10 @@ class Manager(ContainerManager):
         container._labels[name] = value
         self._reaper.ensure()
         super().create(container, context)
+
+    def stop(self, container: Any) -> None:
+        with contextlib.suppress(*_ENGINE):  # whatever it leaves is removed at the end
+            super().stop(container)
 
     def remove_all(self) -> None:
         remove_containers(self._label, again=0.2)
