@@ -13,6 +13,7 @@ import json
 import os
 import re
 import threading
+import time
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -79,7 +80,7 @@ class Containers:
         reading = self._run.reading
         if isinstance(reading.lambda_runtime, Warm):
             reading.lambda_runtime.renew(wait=bool(reading.debug_port))  # the next one needs the debugger's port
-        written, log = io.StringIO(), _Log(reading.stderr)
+        written, log, started = io.StringIO(), _Log(reading.stderr), time.monotonic()
         try:
             reading.local_lambda_runner.invoke(
                 invoke.function.name, invoke.event.decode(), invoke.tenant, stdout=StreamWriter(written), stderr=log
@@ -93,8 +94,12 @@ class Containers:
             ) from None
         payload = written.getvalue().encode()
         if not payload:
-            text = f"RequestId: {invoke.id} Error: Task timed out after {invoke.function.timeout:.2f} seconds"
-            payload = json.dumps({"errorType": "Sandbox.Timedout", "errorMessage": text}).encode()
+            kind, text = "Sandbox.Timedout", f"Task timed out after {invoke.function.timeout:.2f} seconds"
+            if time.monotonic() - started < invoke.function.timeout:  # somebody has ended the container
+                kind, text = "Runtime.ExitError", "Runtime exited without providing a reason"
+            text = f"RequestId: {invoke.id} Error: {text}"
+            say(text)
+            payload = json.dumps({"errorType": kind, "errorMessage": text}).encode()
         elif len(payload) > RESULT_LIMIT:
             text = f"Response payload size exceeded maximum allowed payload size ({RESULT_LIMIT} bytes)."
             payload = json.dumps({"errorType": "Function.ResponseSizeTooLarge", "errorMessage": text}).encode()
