@@ -12,6 +12,8 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from local.terminal import never_wait
+
 COMMANDS = ("start-api", "start-lambda", "invoke", "generate-event", "execution", "callback")
 
 
@@ -37,6 +39,9 @@ def main(arguments: list[str]) -> None:
         _fail(f"--stack is for a command that runs functions, not for {command}; see ./run.sh --help")
     if own.record and command != "start-api":
         _fail(f"--record is for requests to the API; run it without {command}: ./run.sh --record {own.record}")
+
+    if serves and command != "invoke":
+        never_wait()
 
     from local import aws, deployed, recording, sam
 

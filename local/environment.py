@@ -228,7 +228,7 @@ class Environment:
             if self._stopped != (stopped := b"State:\tT" in status):
                 self._stopped = stopped
                 if stopped:
-                    self._log.add(f"its process is stopped; let it go on: kill -CONT {self._process.pid}")
+                    self._log.add(f"{self.function.name} is stopped; let it go on: kill -CONT {self._process.pid}")
         if not self._outgrown():
             self._timer = self._loop.call_at(min(now + _LOOK_S, self.since + limit), self._look)
 

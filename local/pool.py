@@ -201,7 +201,7 @@ class Pool:
                 except OSError as error:
                     if error.errno in _NO_ROOM and self._environments:
                         return None
-                    raise CannotRun(f"no execution environment could be started: {error}") from None
+                    raise CannotRun(f"{fleet.function.name} cannot run: {error}") from None
                 with contextlib.suppress(InitFailed):
                     failed = await environment.initialize()
                     if not failed:

@@ -8,27 +8,44 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
+
+from local.terminal import say
 
 
 class Reaper:
     """The server's end of the pipe, for all containers with a label (NAME=VALUE)."""
 
     def __init__(self, label: str) -> None:
-        self._label = label
+        self._command = [sys.executable, "-m", "local.reaper", label]
         self._process: subprocess.Popen[bytes] | None = None
+        self._dismissed = False
+        self._lock = threading.Lock()
 
     def ensure(self) -> None:
-        """Starts the process, again if somebody has killed it."""
-        if self._process is None or self._process.poll() is not None:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "local.reaper", self._label], stdin=subprocess.PIPE, start_new_session=True
-            )
+        """Starts the process, and again whenever somebody kills it."""
+        with self._lock:
+            if not self._process:
+                self._start()
 
     def dismiss(self) -> None:
         """Ends the process: no container is left."""
-        if self._process:
-            self._process.kill()
-            self._process.wait()
+        with self._lock:
+            self._dismissed = True
+            if self._process:
+                self._process.kill()
+                self._process.wait()
+
+    def _start(self) -> None:
+        self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, start_new_session=True)
+        threading.Thread(target=self._watch, args=(self._process,), daemon=True).start()
+
+    def _watch(self, process: subprocess.Popen[bytes]) -> None:
+        process.wait()
+        with self._lock:
+            if not self._dismissed:
+                say("the process that removes containers after a kill has been ended; it is started again")
+                self._start()
 
 
 if __name__ == "__main__":

@@ -75,7 +75,8 @@ class Run:
         ended = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in _ENDING:
-            loop.add_signal_handler(number, ended.set)
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # as nohup asks for
+                loop.add_signal_handler(number, ended.set)
         for line in lines:
             say(line)
         say(f"Running on {server.url} (Press CTRL+C to quit)")

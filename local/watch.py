@@ -48,7 +48,9 @@ class Tree:
         with self._lock:
             if self._queue is None:
                 seen, self._seen = self._seen, self._scan()
-                self._version += seen != self._seen
+                if seen != self._seen:
+                    self._version += 1
+                    self._look()  # it may have been away, and can be watched again
             else:
                 self._drain()
             return self._version
@@ -77,8 +79,9 @@ class Tree:
     def _watch(self):
         queue = INotify(nonblocking=True)
         try:
-            for directory, _ in self._walk():
-                queue.add_watch(directory, _SAVING | _SAVED | flags.DELETE_SELF | flags.MOVE_SELF)
+            # The first even if it cannot be read, which is an error here: nothing else would tell when it can.
+            for directory in [self._directory, *(directory for directory, _ in self._walk())]:
+                queue.add_watch(directory, _SAVING | _SAVED | flags.ATTRIB | flags.DELETE_SELF | flags.MOVE_SELF)
         except OSError:
             queue.close()
             raise
@@ -113,7 +116,7 @@ class Tree:
                     if event.mask & _SAVED:
                         saving.discard(file)
                         self._left_open.discard(file)
-                    elif file not in self._left_open:
+                    elif event.mask & _SAVING and file not in self._left_open:
                         saving.add(file)
             # A file that is written right now may be half there: its writer gets a moment to close it.
             left = deadline - time.monotonic() if saving else 0
@@ -129,7 +132,7 @@ class Tree:
             for file in filter(self._counts, files):
                 with contextlib.suppress(FileNotFoundError):
                     status = os.stat(os.path.join(directory, file))
-                    found[directory, file] = (status.st_mtime_ns, status.st_size, status.st_ino)
+                    found[directory, file] = (status.st_mtime_ns, status.st_size, status.st_ino, status.st_mode)
         return found
 
 

@@ -13,10 +13,13 @@ import json
 import os
 import re
 import threading
+import time
 import uuid
 from collections.abc import Callable
 from typing import Any
 
+from docker.errors import DockerException
+from requests import RequestException
 from samcli.commands.exceptions import UserException
 from samcli.commands.local.lib.exceptions import (
     InvalidIntermediateImageError,
@@ -48,6 +51,8 @@ _CANNOT = (
     UnsupportedInlineCodeError,
     runtime.InstallError,
 )
+# The engine has been stopped, or refuses.
+_ENGINE = (DockerException, RequestException)
 
 
 class Containers:
@@ -76,17 +81,26 @@ class Containers:
         reading = self._run.reading
         if isinstance(reading.lambda_runtime, Warm):
             reading.lambda_runtime.renew(wait=bool(reading.debug_port))  # the next one needs the debugger's port
-        written, log = io.StringIO(), Log(reading.stderr)
+        written, log, started = io.StringIO(), Log(reading.stderr), time.monotonic()
         try:
             reading.local_lambda_runner.invoke(
                 invoke.function.name, invoke.event.decode(), invoke.tenant, stdout=StreamWriter(written), stderr=log
             )
         except _CANNOT as error:
             raise CannotRun(f"{invoke.function.name} cannot run: {error}") from None
+        except _ENGINE as error:
+            raise CannotRun(
+                f"{invoke.function.name} cannot run: the container engine fails: {error}; "
+                "start it again, or do without: ./run.sh --no-docker"
+            ) from None
         payload = written.getvalue().encode()
         if not payload:
-            text = f"RequestId: {invoke.id} Error: Task timed out after {invoke.function.timeout:.2f} seconds"
-            payload = json.dumps({"errorType": "Sandbox.Timedout", "errorMessage": text}).encode()
+            kind, text = "Sandbox.Timedout", f"Task timed out after {invoke.function.timeout:.2f} seconds"
+            if time.monotonic() - started < invoke.function.timeout:  # somebody has ended the container
+                kind, text = "Runtime.ExitError", "Runtime exited without providing a reason"
+            text = f"RequestId: {invoke.id} Error: {text}"
+            say(text)
+            payload = json.dumps({"errorType": kind, "errorMessage": text}).encode()
         elif len(payload) > RESULT_LIMIT:
             text = f"Response payload size exceeded maximum allowed payload size ({RESULT_LIMIT} bytes)."
             payload = json.dumps({"errorType": "Function.ResponseSizeTooLarge", "errorMessage": text}).encode()
@@ -135,6 +149,10 @@ class Manager(ContainerManager):
             if name.startswith(ENDPOINT) and is_local(url):
                 environment[name] = self._host.reachable(url)
                 container._extra_hosts = {**self._host.names(), **(container._extra_hosts or {})}
+
+    def stop(self, container: Any) -> None:
+        with contextlib.suppress(*_ENGINE):  # whatever it leaves is removed at the end
+            super().stop(container)
 
     def remove_all(self) -> None:
         remove_containers(self._label, again=0.2)

@@ -1,5 +1,6 @@
 """The container engine of this machine."""
 
+import contextlib
 import ipaddress
 import time
 
@@ -20,14 +21,12 @@ def remove_containers(label, again):
 
     `again`: the seconds after which it looks once more, for one that had just been asked for.
     """
-    client = ContainerClientFactory.create_client()
     for pause in (0, again):
         time.sleep(pause)
-        for container in client.containers.list(all=True, filters={"label": label}):
-            try:
-                container.remove(force=True)
-            except Exception:  # gone, or going
-                continue
+        with contextlib.suppress(Exception):  # the engine has gone, whichever's client it is
+            for container in ContainerClientFactory.create_client().containers.list(all=True, filters={"label": label}):
+                with contextlib.suppress(Exception):  # gone, or going
+                    container.remove(force=True)
 
 
 def bridge():
