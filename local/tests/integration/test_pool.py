@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from ports import free_port
 
-from local import debugging, environment, runtime, watch
+from local import debugging, environment, runtime, sources, watch
 from local.engine import CannotRun, Function, Invoke, StillRunning, TooLarge
 from local.inside import bootstrap, lifeline
 from local.pool import Pool
@@ -147,8 +147,11 @@ def test_fault_is_told_and_the_next_good_save_answers(engine, source, kind, told
     @run
     async def test(engine):
         engine.save(source)
+        begin = time.monotonic()
 
         result = await engine.result(id="the-id")
+
+        assert time.monotonic() - begin < 5
 
         error = json.loads(result.payload)
         assert (result.error, error["errorType"]) == ("Unhandled", kind)
@@ -272,13 +275,24 @@ async def test_more_memory_than_it_may_have_is_out_of_memory(engine):
 
     assert (await engine.result([90, 0])).tight is False
     text = "RequestId: the-id Error: Runtime exited with error: signal: killed"
-    for event in ([200, 0], [200, 9]):  # has given it back before anybody looks; holds it until somebody does
+    for event, look in (([200, 0], 9), ([200, 9], 0.1)):  # has given it back before anybody looks; or has not
+        environment._LOOK_S = look
         begin = time.monotonic()
         result = await engine.result(event, id="the-id", tail=True)
         assert json.loads(result.payload) == {"errorType": "Runtime.OutOfMemory", "errorMessage": text}
         assert b"\tMax Memory Used: 128 MB\t" in result.log
         assert time.monotonic() - begin < 5
     assert (await engine.result([112, 0])).tight is True
+
+
+@run
+async def test_line_that_is_left_open_ends_before_the_reason_of_an_exit(engine):
+    engine.save("import os, sys\ndef handler(*_):\n    sys.stdout.write('open')\n    os._exit(1)\n")
+    await engine.ask(id="the-id")
+
+    assert engine.output.text == (
+        "open\nRequestId: the-id Error: Runtime exited with error: exit status 1\nRuntime.ExitError\n"
+    )
 
 
 @run
@@ -477,6 +491,30 @@ async def edits_under_load(engine, edits):
         save()
     await asyncio.gather(*clients)
     assert wrong == []
+
+
+def test_look_that_had_begun_before_a_save_does_not_count_after_it(engine, monkeypatch):
+    monkeypatch.setattr(watch, "_reports", lambda directory: False)
+    look = sources.Sources.current
+
+    def slow(self, *arguments):
+        found = look(self, *arguments)
+        time.sleep(0.4)
+        return found
+
+    @run
+    async def test(engine):
+        engine.save("import time\ndef handler(event, context):\n    time.sleep(event)\n    return 'old'\n")
+        await asyncio.gather(engine.ask(0.3), engine.ask(0.3))
+        assert len(engine.pids) == 2
+        monkeypatch.setattr(sources.Sources, "current", slow)
+        first = asyncio.create_task(engine.ask(0))
+        await asyncio.sleep(0.2)
+        engine.save("def handler(*_):\n    return 'new'\n")
+        assert await engine.ask(0) == "new"
+        await first
+
+    test(engine)
 
 
 @run
@@ -747,21 +785,32 @@ def test_few_file_descriptors_are_enough_or_said(engine):
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-@run
-async def test_debugged_function_is_awake_before_any_request_and_has_one_environment_without_limits(engine):
-    engine.change(
-        debugged=True,
-        timeout=1,
-        variables=tuple(debugging.variables("app.handler", "127.0.0.1", free_port(), wait=False).items()),
-    )
-    engine.save("import os, time\ndef handler(event, context):\n    time.sleep(event)\n    return os.getpid()\n")
-    assert [await engine.pool.wake(engine.function) for _ in range(2)] == [True, False]
-    first = engine.pids
-    assert await asyncio.gather(engine.ask(1.2), engine.ask(0)) == first * 2
-    engine.save("def handler(event, context):\n    return 'new'\n")
-    assert await engine.pool.wake(engine.function) is True
-    assert not alive(first[0])
-    assert await engine.ask(0) == "new"
+def test_debugged_function_is_awake_before_any_request_and_has_one_environment_without_limits(engine, monkeypatch):
+    end = lifeline.end
+
+    def slow_end(*arguments):  # the port must be free before the next one starts
+        time.sleep(1)
+        end(*arguments)
+
+    @run
+    async def test(engine):
+        variables = debugging.variables("app.handler", "127.0.0.1", free_port(), wait=False)
+        engine.change(debugged=True, timeout=1, variables=tuple(variables.items()))
+        engine.save("import os, time\ndef handler(event, context):\n    time.sleep(event)\n    return os.getpid()\n")
+        assert [await engine.pool.wake(engine.function) for _ in range(2)] == [True, False]
+        first = engine.pids
+        asking = asyncio.gather(engine.ask(1.2), engine.ask(0))
+        await asyncio.sleep(0.8)
+        assert engine.pids == first
+        assert await asking == first * 2
+        monkeypatch.setattr(lifeline, "end", slow_end)
+        engine.save("def handler(event, context):\n    return 'new'\n")
+        assert await engine.pool.wake(engine.function) is True
+        assert not alive(first[0])
+        assert await engine.ask(0) == "new"
+        assert "Error" not in engine.output.text
+
+    test(engine)
 
 
 @run
