@@ -286,13 +286,12 @@ async def test_more_memory_than_it_may_have_is_out_of_memory(engine):
 
 
 @run
-async def test_line_that_is_left_open_ends_before_the_reason_of_an_exit(engine):
-    engine.save("import os, sys\ndef handler(*_):\n    sys.stdout.write('open')\n    os._exit(1)\n")
+async def test_line_that_is_left_open_ends_before_the_platforms(engine):
+    engine.change(timeout=1)
+    engine.save("import sys, time\ndef handler(*_):\n    sys.stdout.write('open')\n    time.sleep(9)\n")
     await engine.ask(id="the-id")
 
-    assert engine.output.text == (
-        "open\nRequestId: the-id Error: Runtime exited with error: exit status 1\nRuntime.ExitError\n"
-    )
+    assert re.fullmatch(r"open\n\S+Z the-id Task timed out after 1.00 seconds\n", engine.output.text)
 
 
 @run
@@ -596,6 +595,16 @@ def test_what_the_function_has_started_ends_with_its_environment(engine, kind):
         assert await gone(*pids)
 
     test(engine)
+
+
+@run
+async def test_environment_that_forks_and_dies_is_seen_to_be_dead(engine):
+    """Its child goes on, without the socket."""
+    engine.save("import os, time\ndef handler(*_):\n    if not os.fork():\n        time.sleep(60)\n    os._exit(7)\n")
+    begin = time.monotonic()
+
+    assert "exit status 7" in (await engine.ask())["errorMessage"]
+    assert time.monotonic() - begin < 5
 
 
 SERVER = """
