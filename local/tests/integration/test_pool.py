@@ -423,7 +423,7 @@ async def test_many_clients_of_a_quick_handler_need_few_environments(engine):
 
     await asyncio.gather(*[client() for _ in range(16)])
 
-    assert 1 <= len(engine.pids) <= 6
+    assert len(engine.pids) <= 8  # on a machine at rest, two or three
 
 
 @run
