@@ -564,6 +564,8 @@ async def test_environment_that_leaves_the_event_unread_costs_nothing(engine):
 DAEMON = """
 import os, subprocess, sys, time
 def handler(kind, context):
+    while kind == "busy":
+        pass
     if kind == "child":
         return [subprocess.Popen(["sleep", "300"]).pid]
     reading, writing = os.pipe()
@@ -640,7 +642,7 @@ def start_server(engine, *events):
 
 @pytest.mark.parametrize("stopped", [False, True], ids=["running", "stopped"])
 def test_kill_of_the_server_ends_everything(engine, stopped):
-    engine.save(DAEMON.replace("    if kind ==", "    while kind == 'busy':\n        pass\n    if kind ==", 1))
+    engine.save(DAEMON)
     server, pids = start_server(engine, "child", "daemon", "cleared")
     try:
         assert len(pids) == 5 and all(map(alive, pids))
