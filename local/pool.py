@@ -36,7 +36,7 @@ _LONGEST_PAUSE_S = 0.032
 
 # Seconds after the end of an invoke for which those that wait are taken to get on,
 # and seconds until a start shows what it has been good for.
-_MOVING_S, _SETTLING_S = 0.05, 0.1
+_MOVING_S, _SETTLING_S = 0.05, 0.25
 
 # What an invoke takes as long as none has ended, and the time from which on one that goes on counts as a long one.
 _UNKNOWN_S, _LONG_S = 0.001, 0.02

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from ports import free_port
 
-from local import debugging, environment, runtime, watch
+from local import debugging, environment, runtime, sources, watch
 from local.engine import CannotRun, Function, Invoke, StillRunning, TooLarge
 from local.inside import bootstrap, lifeline
 from local.pool import Pool
@@ -147,8 +147,11 @@ def test_fault_is_told_and_the_next_good_save_answers(engine, source, kind, told
     @run
     async def test(engine):
         engine.save(source)
+        begin = time.monotonic()
 
         result = await engine.result(id="the-id")
+
+        assert time.monotonic() - begin < 5
 
         error = json.loads(result.payload)
         assert (result.error, error["errorType"]) == ("Unhandled", kind)
@@ -272,13 +275,23 @@ async def test_more_memory_than_it_may_have_is_out_of_memory(engine):
 
     assert (await engine.result([90, 0])).tight is False
     text = "RequestId: the-id Error: Runtime exited with error: signal: killed"
-    for event in ([200, 0], [200, 9]):  # has given it back before anybody looks; holds it until somebody does
+    for event, look in (([200, 0], 9), ([200, 9], 0.1)):  # has given it back before anybody looks; or has not
+        environment._LOOK_S = look
         begin = time.monotonic()
         result = await engine.result(event, id="the-id", tail=True)
         assert json.loads(result.payload) == {"errorType": "Runtime.OutOfMemory", "errorMessage": text}
         assert b"\tMax Memory Used: 128 MB\t" in result.log
         assert time.monotonic() - begin < 5
     assert (await engine.result([112, 0])).tight is True
+
+
+@run
+async def test_line_that_is_left_open_ends_before_the_platforms(engine):
+    engine.change(timeout=1)
+    engine.save("import sys, time\ndef handler(*_):\n    sys.stdout.write('open')\n    time.sleep(9)\n")
+    await engine.ask(id="the-id")
+
+    assert re.fullmatch(r"open\n\S+Z the-id Task timed out after 1.00 seconds\n", engine.output.text)
 
 
 @run
@@ -410,7 +423,7 @@ async def test_many_clients_of_a_quick_handler_need_few_environments(engine):
 
     await asyncio.gather(*[client() for _ in range(16)])
 
-    assert 1 <= len(engine.pids) <= 6
+    assert len(engine.pids) <= 8  # on a machine at rest, two or three
 
 
 @run
@@ -479,6 +492,30 @@ async def edits_under_load(engine, edits):
     assert wrong == []
 
 
+def test_look_that_had_begun_before_a_save_does_not_count_after_it(engine, monkeypatch):
+    monkeypatch.setattr(watch, "_reports", lambda directory: False)
+    look = sources.Sources.current
+
+    def slow(self, *arguments):
+        found = look(self, *arguments)
+        time.sleep(0.4)
+        return found
+
+    @run
+    async def test(engine):
+        engine.save("import time\ndef handler(event, context):\n    time.sleep(event)\n    return 'old'\n")
+        await asyncio.gather(engine.ask(0.3), engine.ask(0.3))
+        assert len(engine.pids) == 2
+        monkeypatch.setattr(sources.Sources, "current", slow)
+        first = asyncio.create_task(engine.ask(0))
+        await asyncio.sleep(0.2)
+        engine.save("def handler(*_):\n    return 'new'\n")
+        assert await engine.ask(0) == "new"
+        await first
+
+    test(engine)
+
+
 @run
 async def test_request_that_a_save_falls_into_finishes_on_the_old_code(engine):
     engine.save("import time\ndef handler(*_):\n    time.sleep(1)\n    return 'old'\n")
@@ -527,6 +564,8 @@ async def test_environment_that_leaves_the_event_unread_costs_nothing(engine):
 DAEMON = """
 import os, subprocess, sys, time
 def handler(kind, context):
+    while kind == "busy":
+        pass
     if kind == "child":
         return [subprocess.Popen(["sleep", "300"]).pid]
     reading, writing = os.pipe()
@@ -558,6 +597,16 @@ def test_what_the_function_has_started_ends_with_its_environment(engine, kind):
         assert await gone(*pids)
 
     test(engine)
+
+
+@run
+async def test_environment_that_forks_and_dies_is_seen_to_be_dead(engine):
+    """Its child goes on, without the socket."""
+    engine.save("import os, time\ndef handler(*_):\n    if not os.fork():\n        time.sleep(60)\n    os._exit(7)\n")
+    begin = time.monotonic()
+
+    assert "exit status 7" in (await engine.ask())["errorMessage"]
+    assert time.monotonic() - begin < 5
 
 
 SERVER = """
@@ -593,7 +642,7 @@ def start_server(engine, *events):
 
 @pytest.mark.parametrize("stopped", [False, True], ids=["running", "stopped"])
 def test_kill_of_the_server_ends_everything(engine, stopped):
-    engine.save(DAEMON.replace("    if kind ==", "    while kind == 'busy':\n        pass\n    if kind ==", 1))
+    engine.save(DAEMON)
     server, pids = start_server(engine, "child", "daemon", "cleared")
     try:
         assert len(pids) == 5 and all(map(alive, pids))
@@ -657,10 +706,8 @@ def test_memory_is_known_without_proc(monkeypatch):
 
 def test_awslambdaric_has_what_bootstrap_takes_from_its_insides():
     """Fails when an upgrade moves a name, or when the version that has been read is not the pinned one."""
-    pinned = re.search(r"^awslambdaric==(\S+)", (Path(sources.__file__).parent / "requirements.txt").read_text(), re.M)[
-        1
-    ]
-    assert f"from\n{pinned}" in bootstrap.__doc__ or f"from {pinned}" in bootstrap.__doc__
+    requirements = (Path(runtime.__file__).parent / "requirements.txt").read_text()
+    assert f"awslambdaric=={bootstrap.READ_FROM}\n" in requirements
     script = """
 import inspect
 from awslambdaric import bootstrap, lambda_literals, lambda_runtime_client as client
@@ -749,21 +796,32 @@ def test_few_file_descriptors_are_enough_or_said(engine):
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-@run
-async def test_debugged_function_is_awake_before_any_request_and_has_one_environment_without_limits(engine):
-    engine.change(
-        debugged=True,
-        timeout=1,
-        variables=tuple(debugging.variables("app.handler", "127.0.0.1", free_port(), wait=False).items()),
-    )
-    engine.save("import os, time\ndef handler(event, context):\n    time.sleep(event)\n    return os.getpid()\n")
-    assert [await engine.pool.wake(engine.function) for _ in range(2)] == [True, False]
-    first = engine.pids
-    assert await asyncio.gather(engine.ask(1.2), engine.ask(0)) == first * 2
-    engine.save("def handler(event, context):\n    return 'new'\n")
-    assert await engine.pool.wake(engine.function) is True
-    assert not alive(first[0])
-    assert await engine.ask(0) == "new"
+def test_debugged_function_is_awake_before_any_request_and_has_one_environment_without_limits(engine, monkeypatch):
+    end = lifeline.end
+
+    def slow_end(*arguments):  # the port must be free before the next one starts
+        time.sleep(1)
+        end(*arguments)
+
+    @run
+    async def test(engine):
+        variables = debugging.variables("app.handler", "127.0.0.1", free_port(), wait=False)
+        engine.change(debugged=True, timeout=1, variables=tuple(variables.items()))
+        engine.save("import os, time\ndef handler(event, context):\n    time.sleep(event)\n    return os.getpid()\n")
+        assert [await engine.pool.wake(engine.function) for _ in range(2)] == [True, False]
+        first = engine.pids
+        asking = asyncio.gather(engine.ask(1.2), engine.ask(0))
+        await asyncio.sleep(0.8)
+        assert engine.pids == first
+        assert await asking == first * 2
+        monkeypatch.setattr(lifeline, "end", slow_end)
+        engine.save("def handler(event, context):\n    return 'new'\n")
+        assert await engine.pool.wake(engine.function) is True
+        assert not alive(first[0])
+        assert await engine.ask(0) == "new"
+        assert "Error" not in engine.output.text
+
+    test(engine)
 
 
 @run
