@@ -34,7 +34,7 @@ def shown(text: str) -> str:
 
 
 def never_wait() -> None:
-    """From now on nothing that goes to stderr waits for its reader: a full pipe or a stopped terminal stops no request."""
+    """From now on nothing on stderr waits for its reader: a full pipe or a stopped terminal stops no request."""
     raw = _Patient(sys.stderr.fileno())
     sys.stderr = io.TextIOWrapper(io.BufferedWriter(raw), "utf-8", "backslashreplace", line_buffering=True)
     atexit.register(raw.finish)

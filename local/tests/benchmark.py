@@ -163,7 +163,7 @@ class Served:
         return sorted(taken)
 
     def load(self, clients, each, query=""):
-        """(requests a second, seconds of the slowest but 1 %, failed) of `clients` clients with `each` requests each."""
+        """(requests a second, p99 in seconds, failed) of `clients` clients with `each` requests each."""
         taken, failed = [], []
 
         def client():
@@ -253,7 +253,7 @@ def contestants(against):
     yield Flask("Flask, reloading", [TOOLS / "bin" / "python", "app.py", "{port}"], 50)
     if against:
         yield Served("./run.sh before", OURS, 50, against.resolve())
-    if not subprocess.run(["docker", "info"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode:
+    if not subprocess.run(["docker", "info"], capture_output=True, check=False).returncode:
         warm = [*sam, "--warm-containers", "EAGER"]
         yield Served("sam local start-api", sam, 4)
         yield Served("… --warm-containers EAGER", warm, 50)

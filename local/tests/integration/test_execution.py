@@ -206,8 +206,8 @@ OF_LAMBDA = {
     "MESSAGE": "Hello from Lambda",
     "_HANDLER": "lambda.handler",
 }
-OF_THE_SYSTEM = {"HOME", "LANG", "LC_CTYPE", "LD_LIBRARY_PATH", "PATH", "PWD", "PYTHONDONTWRITEBYTECODE", "PYTHONPATH", "TZ"}
-OF_THE_SYSTEM |= {"LAMBDA_RUNTIME_DIR", "_X_AMZN_TRACE_ID"}
+OF_THE_SYSTEM = {"HOME", "LANG", "LC_CTYPE", "LD_LIBRARY_PATH", "PATH", "PWD", "PYTHONDONTWRITEBYTECODE"}
+OF_THE_SYSTEM |= {"PYTHONPATH", "TZ", "LAMBDA_RUNTIME_DIR", "_X_AMZN_TRACE_ID"}
 
 
 def test_environment_is_lambdas_and_nothing_of_the_shell(server, developer):
