@@ -106,6 +106,9 @@ class ApiGateway:
             latency = int(result.duration * 1000)
             context = authorizer.outcome(result.payload, result.error is not None, request, match, latency=latency)
             if isinstance(context, Response):
+                if context.status == 500:
+                    told = shown(result.payload.decode(errors="replace"))
+                    say(f"500, the authorizer {match.route.authorizer.name} failed, or its answer is malformed: {told}")
                 return context
         return validation.refusal(request, match) or context
 

@@ -68,11 +68,9 @@ class _Service:
 
     def __init__(self, context: Context, host: str, port: int, tls: tuple[str, str] | None = None) -> None:
         functions = context.project.functions.values()
-        self._lines = [f"{one.name} {one.container_only}" for one in functions if one.container_only]
-        if context.once.containers:
-            self._lines = []
-        elif len(self._lines) == len(functions):
-            raise UserException("\n".join(self._lines))
+        alone = [f"{one.name} {one.container_only}" for one in functions if one.container_only]
+        if not context.once.containers and alone and len(alone) == len(functions):
+            raise UserException("\n".join(alone))
         with _told():
             self._run, self._context = Run(context, engine_of(context)), context
         self._address = (host, port, tls)
@@ -81,7 +79,7 @@ class _Service:
         server = Server()
         with _told():
             server.listen(*self._address)
-            about = [*self._context.once.aws.describe(), *self._lines, *self._context.remarks]
+            about = [*self._context.once.aws.describe(), *self._context.remarks]
             self._run.serve(application, server, [*self._run.engine.describe(), *about, *lines(server.url)])
         sys.exit()  # past SAM CLI's advice on what to do next
 

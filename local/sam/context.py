@@ -106,6 +106,8 @@ class Context(InvokeContext):
         functions = [function for function in functions if function.full_path in made]
         apis = self._read.apis(functions, self.region, self.account, self.once.authorize)
         self.remarks = self._read.told(functions, self._env_vars_value or {})
+        if not self.once.containers:
+            self.remarks += tuple(f"{name} {one.container_only}" for name, one in made.items() if one.container_only)
         by_name = {name: made[function.full_path] for function in functions for name in stacks.names(function)}
         try:
             self.project = Project(made, {**by_name, **made}, apis, Routes(apis))
