@@ -706,7 +706,7 @@ def test_memory_is_known_without_proc(monkeypatch):
 
 def test_awslambdaric_has_what_bootstrap_takes_from_its_insides():
     """Fails when an upgrade moves a name, or when the version that has been read is not the pinned one."""
-    requirements = (Path(runtime.__file__).parent / "requirements.txt").read_text()
+    requirements = (Path(runtime.__file__).parent / "inside" / "requirements.txt").read_text()
     assert f"awslambdaric=={bootstrap.READ_FROM}\n" in requirements
     script = """
 import inspect
@@ -829,7 +829,7 @@ async def test_code_that_is_away_for_a_moment_is_told_and_found_again(engine):
     engine.save(COUNTING)
     await engine.ask()
     away = engine.code.rename(engine.code.parent / "away")
-    with pytest.raises(CannotRun, match="No such file or directory: .*/src"):
+    with pytest.raises(CannotRun, match="the template names .*/src, which does not exist"):
         await engine.ask()
     away.rename(engine.code)
     assert (await engine.ask())[1] == 1
