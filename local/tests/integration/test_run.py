@@ -95,7 +95,7 @@ def test_edits_while_others_ask_fail_nothing_and_serve_nothing_stale(server):
 
 
 def test_request_that_a_save_falls_into_finishes_on_the_old_code(server):
-    slow = answering("print('begun', flush=True) or time.sleep(1) or 'old'", "import time")
+    slow = answering("print('begun', flush=True) or time.sleep(3) or 'old'", "import time")
     server.save("src/lambda.py", slow)
     pending = ThreadPoolExecutor(1).submit(server.get)
     server.says("begun")
