@@ -192,7 +192,8 @@ def kill(project):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     for container in containers(project):
-        container.remove(force=True)
+        with contextlib.suppress(docker.errors.APIError):  # gone, or going
+            container.remove(force=True)
 
 
 def assert_nothing_left(project):
