@@ -439,7 +439,7 @@ def test_dependency_that_cannot_be_resolved_is_one_line(project, deploy):
     assert last_line(stopped.stderr) == (
         "deploy.sh: sam build failed: No solution found when resolving dependencies: Because there is no version of "
         "markupsafe==99.0 and you require markupsafe==99.0, we can conclude that your requirements are unsatisfiable; "
-        "all that it said: .aws-sam/deploy.log"
+        "its full output: .aws-sam/deploy.log"
     )
 
 
