@@ -42,14 +42,15 @@ class Answer:
 class Server:
     """./run.sh [options] in `project`, started with the `environment` and ready when the constructor returns."""
 
-    def __init__(self, project, engine, environment, *options, cwd=None):
+    def __init__(self, project, engine, environment, *options, cwd=None, files=None):
+        """`files` is the most that may be open at once."""
         self.project, self.engine = Path(project), engine
         self._originals = {}
         self._begin = 0
         self._log = self.project.parent / f"terminal-{time.monotonic_ns()}"
         with self._log.open("wb") as output:
             self._process = subprocess.Popen(
-                command(project, engine, *options, "--port", "0"),
+                limited(files, command(project, engine, *options, "--port", "0")),
                 cwd=cwd or project,
                 env=environment,
                 stdin=subprocess.DEVNULL,
@@ -151,6 +152,11 @@ def command(project, engine, *options):
     if engine == "processes" and sys.platform != "linux":
         pytest.skip("Lambda's emulator, and so a function without a container, runs on Linux only")
     return [str(project / "run.sh"), *(["--no-docker"] if engine == "processes" else []), *options]
+
+
+def limited(files, arguments):
+    """The command, which may have so many files open at once."""
+    return ["bash", "-c", f'ulimit -n {files}; exec "$@"', "bash", *arguments] if files else arguments
 
 
 def run(project, engine, environment, *options, **more):
