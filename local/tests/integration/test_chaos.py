@@ -98,9 +98,8 @@ class Chaos:
                     self.done.wait(0.1)
                     os.kill(stopped, signal.SIGCONT)
             if self.server.engine == "containers" and random.random() < 0.3:
-                for container in containers(self.server.project)[:1]:
-                    with contextlib.suppress(Exception):  # it has ended by itself
-                        container.kill()
+                with contextlib.suppress(Exception):  # it has ended by itself
+                    containers(self.server.project)[0].kill()
 
     def last(self, seconds):
         with ThreadPoolExecutor(CLIENTS + 2) as threads:
@@ -123,7 +122,7 @@ def test_chaos_gives_no_wrong_answer_explains_every_failure_and_leaves_nothing(s
     chaos.last(LASTING_S[engine])
 
     assert chaos.wrong == []
-    assert chaos.answered > 10 * CLIENTS
+    assert chaos.answered > 2 * CLIENTS
     lines = server.terminal.splitlines()
     explanations = sum(bool(EXPLAINED.match(line)) for line in lines)
     assert chaos.failed <= explanations
