@@ -34,7 +34,7 @@ def shown(text: str) -> str:
 
 
 def never_wait() -> None:
-    """From now on nothing that goes to stderr waits for its reader: a full pipe or a stopped terminal stops no request."""
+    """From now on nothing waits for the reader of stderr: a full pipe or a stopped terminal stops no request."""
     raw = _Patient(sys.stderr.fileno())
     sys.stderr = io.TextIOWrapper(io.BufferedWriter(raw), "utf-8", "backslashreplace", line_buffering=True)
     atexit.register(raw.finish)
@@ -52,7 +52,7 @@ class _Patient(io.RawIOBase):
     def writable(self) -> bool:
         return True
 
-    def write(self, data) -> int:  # type: ignore[no-untyped-def, override]
+    def write(self, data) -> int:  # type: ignore[no-untyped-def]
         rest = memoryview(data)
         with self._lock, contextlib.suppress(OSError):
             while rest and not self._thread and select.select([], [self._descriptor], [], 0)[1]:

@@ -82,7 +82,7 @@ class _NoBase64(Exception):
 
 @dataclass(frozen=True)
 class Answer:
-    """`remarks` are lines for the terminal; one that was printed once need not be printed again, unless it is `refused`."""
+    """`remarks` are lines for the terminal; those of an answer that is not `refused` need to be printed only once."""
 
     response: Response
     remarks: tuple[str, ...] = ()

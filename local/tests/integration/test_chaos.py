@@ -35,9 +35,7 @@ BROKEN = [
     "def handler(event, context):\n    return {'statusCode': 1000}\n",
     "import os\ndef handler(event, context):\n    os._exit(3)\n",
 ]
-EXPLAINED = re.compile(
-    r"^(\[ERROR\]|.*Task timed out|.*Runtime exited|.*cannot run: |.*malformed answer|.*: no container|START .*\[ERROR\])"
-)
+EXPLAINED = re.compile(r"\[ERROR\]|Task timed out|Runtime exited|cannot run: |malformed answer")
 
 
 class Chaos:
@@ -127,7 +125,7 @@ def test_chaos_gives_no_wrong_answer_explains_every_failure_and_leaves_nothing(s
     assert chaos.wrong == []
     assert chaos.answered > 2 * CLIENTS
     lines = server.terminal.splitlines()
-    explanations = sum(bool(EXPLAINED.match(line)) for line in lines)
+    explanations = sum(bool(EXPLAINED.search(line)) for line in lines)
     assert chaos.failed <= explanations
     assert "fault of the local server itself" not in server.terminal
     chaos.edit()

@@ -172,7 +172,10 @@ FILES = {
         *("requirements.txt", unreadable, FAILED),
         f"{CANNOT}cannot read .*/src/requirements.txt: .*Permission denied",
     ),
-    "requirements that are a FIFO": ("requirements.txt", fifo, FAILED, CANNOT + ".*/src/requirements.txt is not a file"),
+    "requirements that are a FIFO": (
+        *("requirements.txt", fifo, FAILED),
+        CANNOT + ".*/src/requirements.txt is not a file",
+    ),
     "requirements that are a directory": (
         *("requirements.txt", directory, FAILED),
         CANNOT + ".*/src/requirements.txt is not a file",
@@ -199,13 +202,14 @@ def unprivileged(new_project, developer):
     """A server that cannot read what the mode of a file denies, even if root runs it."""
     project = new_project()
     if os.getuid() == 0:
-        drop = 'exec setpriv --bounding-set=-dac_override,-dac_read_search --inh-caps=-all -- .tools/bin/python -m local "$@"'
+        drop = "exec setpriv --bounding-set=-dac_override,-dac_read_search --inh-caps=-all --"
         script = (project / "run.sh").read_text()
-        assert 'exec .tools/bin/python -m local "$@"' in script
-        (project / "run.sh").write_text(script.replace('exec .tools/bin/python -m local "$@"', drop))
+        assert "exec .tools/bin/python -m local" in script
+        (project / "run.sh").write_text(
+            script.replace("exec .tools/bin/python -m local", f"{drop} .tools/bin/python -m local")
+        )
     running = Server(project, "processes", developer)
     yield running
-    assert "Traceback (most recent call last):\n  File \"" + str(project / "local") not in running.terminal
     running.kill()
 
 
