@@ -197,8 +197,9 @@ def kill(project):
     for pid in processes(project):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-    for container in containers(project):
-        container.remove(force=True)
+    with contextlib.suppress(docker.errors.APIError):  # others remove them at the same time
+        for container in containers(project):
+            container.remove(force=True)
 
 
 def assert_nothing_left(project):
