@@ -182,7 +182,7 @@ def containers(project):
     """The containers that have src/ of the project as their code."""
     if not engine_answers():
         return []
-    return docker.from_env().containers.list(all=True, filters={"volume": str(project / "src")})
+    return docker.from_env().containers.list(all=True, filters={"volume": str(project / "src")}, ignore_removed=True)
 
 
 def engine_answers():
