@@ -78,7 +78,7 @@ class ApiGateway:
             return replace(answer.failed(request, match), note=note)
         answered = answer.response(result.payload, request, match)
         for remark in answered.remarks:
-            if remark not in self._said:
+            if remark not in self._said or answered.refused:
                 self._said.add(remark)
                 say(shown(remark))
         return replace(answered.response, note=note) if note else answered.response

@@ -126,10 +126,15 @@ class Pool:
             try:
                 environment = fleet.take(code)
                 if not environment:
-                    environment = await self._acquire(fleet, invoke)
-                    # There may have been a save while it waited, and this environment one from before.
-                    if environment.code is not await self._current(fleet.function) or not fleet.fits(environment):
-                        self._discard(fleet, environment)
+                    environment, fresh = await self._acquire(fleet, invoke), False
+                    try:
+                        # There may have been a save while it waited, and this environment one from before.
+                        code = await self._current(fleet.function)
+                        fresh = environment.alive and environment.code is code and fleet.fits(environment)
+                    finally:
+                        if not fresh:
+                            self._discard(fleet, environment)
+                    if not fresh:
                         continue
                 return await self._use(fleet, environment, invoke)
             except NotRun:

@@ -35,7 +35,7 @@ _PARSED_BYTES, _PARSED_HEADERS = 1024 * 1024, 10000
 _END_S = 0.01
 
 # Seconds without a request after which a connection may be closed, if there are too many.
-_IDLE_S = 1.0
+_IDLE_S = 0.25
 
 _PROTOCOLS = ("HTTP/1.0", "HTTP/1.1")
 _CUT_OFF = web.RequestPayloadError("it ended before it was whole")
@@ -247,6 +247,8 @@ async def _body(raw: web.BaseRequest) -> bytes | int:
                 body += data
     except (web.RequestPayloadError, HttpProcessingError, ConnectionError) as error:
         say(f"400: the body does not match its headers: {shown(' '.join(str(error).split()))}")
+        if raw.protocol.ended:
+            raw.content.feed_eof()  # or aiohttp waits for the rest, before it closes the connection
         return 400
     return 413 if len(body) > limits.BODY else bytes(body)
 

@@ -52,7 +52,7 @@ class _Patient(io.RawIOBase):
     def writable(self) -> bool:
         return True
 
-    def write(self, data) -> int:  # type: ignore[no-untyped-def, override]
+    def write(self, data) -> int:  # type: ignore[no-untyped-def]
         rest = memoryview(data)
         with self._lock, contextlib.suppress(OSError):
             while rest and not self._thread and select.select([], [self._descriptor], [], 0)[1]:

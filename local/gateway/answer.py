@@ -82,10 +82,11 @@ class _NoBase64(Exception):
 
 @dataclass(frozen=True)
 class Answer:
-    """`remarks` are lines for the terminal; one that was printed once need not be printed again."""
+    """`remarks` are lines for the terminal; those of an answer that is not `refused` need to be printed only once."""
 
     response: Response
     remarks: tuple[str, ...] = ()
+    refused: bool = False
 
 
 def response(payload: bytes, request: Request, match: Match) -> Answer:
@@ -95,8 +96,9 @@ def response(payload: bytes, request: Request, match: Match) -> Answer:
     none. There is no Content-Length.
     """
     remarks: list[str] = []
+    refused = True
     try:
-        found = _response(payload, request, match, remarks)
+        found, refused = _response(payload, request, match, remarks), False
     except _Malformed as error:
         status = 502 if match.api.kind == "rest" else 500
         remarks.append(f"{status}, malformed answer: {error}")
@@ -104,7 +106,7 @@ def response(payload: bytes, request: Request, match: Match) -> Answer:
     except _NoBase64:
         remarks.append("500, isBase64Encoded is true and the body is no base64: base64.b64encode it")
         found = _own(errors.failed(match.api.kind, request.id, request.extended_id, rest=500), request, match)
-    return Answer(found, tuple(f"{match.route.function}: {remark}" for remark in remarks))
+    return Answer(found, tuple(f"{match.route.function}: {remark}" for remark in remarks), refused)
 
 
 def failed(request: Request, match: Match) -> Response:

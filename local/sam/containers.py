@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
+import gc
 import io
 import json
 import os
@@ -60,6 +61,7 @@ class Containers:
 
     def __init__(self, run: Run) -> None:
         self._run = run
+        gc.freeze()  # what is there by now stays, and need not be looked through after each invoke
 
     def describe(self) -> list[str]:
         return [f"Engine: containers ({container_engine()})"]
@@ -93,6 +95,8 @@ class Containers:
                 f"{invoke.function.name} cannot run: the container engine fails: {error}; "
                 "start it again, or do without: ./run.sh --no-docker"
             ) from None
+        finally:
+            gc.collect()  # each container's client and streams form cycles, with open connections to the engine
         payload = written.getvalue().encode()
         if not payload:
             kind, text = "Sandbox.Timedout", f"Task timed out after {invoke.function.timeout:.2f} seconds"

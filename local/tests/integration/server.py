@@ -42,14 +42,15 @@ class Answer:
 class Server:
     """./run.sh [options] in `project`, started with the `environment` and ready when the constructor returns."""
 
-    def __init__(self, project, engine, environment, *options, cwd=None):
+    def __init__(self, project, engine, environment, *options, cwd=None, files=None):
+        """`files` is the most that may be open at once."""
         self.project, self.engine = Path(project), engine
         self._originals = {}
         self._begin = 0
         self._log = self.project.parent / f"terminal-{time.monotonic_ns()}"
         with self._log.open("wb") as output:
             self._process = subprocess.Popen(
-                command(project, engine, *options, "--port", "0"),
+                limited(files, command(project, engine, *options, "--port", "0")),
                 cwd=cwd or project,
                 env=environment,
                 stdin=subprocess.DEVNULL,
@@ -153,6 +154,11 @@ def command(project, engine, *options):
     return [str(project / "run.sh"), *(["--no-docker"] if engine == "processes" else []), *options]
 
 
+def limited(files, arguments):
+    """The command, which may have so many files open at once."""
+    return ["bash", "-c", f'ulimit -n {files}; exec "$@"', "bash", *arguments] if files else arguments
+
+
 def run(project, engine, environment, *options, **more):
     """./run.sh with options that let it end by itself."""
     return subprocess.run(
@@ -176,7 +182,7 @@ def containers(project):
     """The containers that have src/ of the project as their code."""
     if not engine_answers():
         return []
-    return docker.from_env().containers.list(all=True, filters={"volume": str(project / "src")})
+    return docker.from_env().containers.list(all=True, filters={"volume": str(project / "src")}, ignore_removed=True)
 
 
 def engine_answers():
@@ -191,8 +197,8 @@ def kill(project):
     for pid in processes(project):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-    for container in containers(project):
-        with contextlib.suppress(docker.errors.APIError):  # gone, or going
+    with contextlib.suppress(docker.errors.APIError):  # others remove them at the same time
+        for container in containers(project):
             container.remove(force=True)
 
 

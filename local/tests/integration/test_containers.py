@@ -1,9 +1,18 @@
-"""Warm containers, which `sam local start-api` serves stale code from, and lets fail, when an edit meets a request."""
+"""Containers: what `sam local start-api` serves stale code from, lets fail when an edit meets a request, or leaves."""
 
+import os
+import signal
+import subprocess
+import sys
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from server import answering, engine_answers, stale_or_failed
+from server import answering, assert_nothing_left, containers, engine_answers, processes, stale_or_failed
+
+HELLO = (200, {"message": "Hello from Lambda"})
+FAILED = (502, {"message": "Internal server error"})
 
 
 @pytest.fixture(scope="module")
@@ -46,3 +55,105 @@ def test_request_in_a_warm_container_finishes_on_the_code_before_a_save(serve):
     assert (server.get(), answers) == ((200, "new"), [])
     asking.join()
     assert answers == [(200, "old")]
+
+
+def reapers(server):
+    return [pid for pid, line in processes(server.project).items() if "local.reaper" in line]
+
+
+def test_process_that_cleans_up_is_started_again_when_it_is_killed(serve):
+    server = serve("--warm-containers", "LAZY")
+    server.save("src/lambda.py", answering("print('begun', flush=True) or 1"))
+    assert server.get() == (200, 1)
+    for _ in range(2):
+        (before,) = reapers(server)
+        os.kill(before, signal.SIGKILL)
+        assert server.says("has been ended; it is started again")
+        wait_until(lambda gone=before: reapers(server) not in ([], [gone]))
+    server.save("src/lambda.py", answering("2"))
+    assert server.get() == (200, 2)
+
+    os.kill(server.pid, signal.SIGKILL)
+
+    assert_nothing_left(server.project)
+
+
+def test_container_that_is_killed_costs_nothing_while_idle_and_one_told_request_while_busy(serve):
+    server = serve("--warm-containers", "LAZY")
+    assert server.get() == HELLO
+    containers(server.project)[0].kill()
+    assert server.get() == HELLO
+
+    server.save("src/lambda.py", answering("print('begun', flush=True) or time.sleep(60)", "import time"))
+    with ThreadPoolExecutor(1) as client:
+        pending = client.submit(server.get)
+        server.says("begun", within=20)
+        for container in containers(server.project):
+            if container.status == "running":
+                container.kill()
+        assert pending.result() == FAILED
+    assert server.says("Error: Runtime exited without providing a reason")
+    server.end()
+
+
+RELAY = """
+import os, socket, sys, threading
+
+def pump(source, target):
+    while data := source.recv(65536):
+        target.sendall(data)
+    target.shutdown(socket.SHUT_WR)
+
+listening = socket.socket(socket.AF_UNIX)
+listening.bind(sys.argv[1])
+listening.listen(50)
+print("ready", flush=True)
+while True:
+    client, _ = listening.accept()
+    engine = socket.socket(socket.AF_UNIX)
+    engine.connect(sys.argv[2])
+    for pair in ((client, engine), (engine, client)):
+        threading.Thread(target=pump, args=pair, daemon=True).start()
+"""
+
+
+def test_engine_that_goes_is_said_and_used_again_when_it_is_back(serve, tmp_path):
+    """As Docker Desktop does that is closed; here it is what relays to the engine."""
+    engine = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+    if not engine.startswith("unix://"):
+        pytest.skip("the engine answers at no local socket")
+
+    def relay():
+        (tmp_path / "engine").unlink(missing_ok=True)
+        arguments = [sys.executable, "-c", RELAY, str(tmp_path / "engine"), engine.removeprefix("unix://")]
+        process = subprocess.Popen(arguments, stdout=subprocess.PIPE)
+        process.stdout.readline()
+        return process
+
+    relaying = relay()
+    try:
+        server = serve("--warm-containers", "LAZY", environment={"DOCKER_HOST": f"unix://{tmp_path}/engine"})
+        assert server.get() == HELLO
+        relaying.kill()
+        relaying.wait()
+
+        assert server.get() == FAILED
+        assert server.says("MyFunction cannot run: the container engine fails: ")
+        assert server.says("start it again, or do without: ./run.sh --no-docker")
+        relaying = relay()
+        assert server.get() == HELLO
+        relaying.kill()
+        relaying.wait()
+        os.killpg(server.pid, signal.SIGINT)
+        wait_until(lambda: not processes(server.project))
+        assert "Traceback" not in server.terminal
+    finally:
+        relaying.kill()
+        relaying.wait()
+
+
+def wait_until(true):
+    deadline = time.monotonic() + 10
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)

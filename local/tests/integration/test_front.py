@@ -38,6 +38,17 @@ SENT = {
     "NUL in a header": (GET + b"X: a\x00b\r\n\r\n", [400]),
     "bare LF": (GET + b"X: a\nY: b\r\n\r\n", [400]),
     "two lengths that differ": (POST + b"Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd", [400]),
+    "a length with a sign": (POST + b"Content-Length: +3\r\n\r\nabc", [400]),
+    "a list of lengths": (POST + b"Content-Length: 3, 3\r\n\r\nabc" + GET + b"\r\n", [400]),
+    "a length beyond any": (POST + b"Content-Length: 99999999999999999999999\r\n\r\nabc", [400]),
+    "chunked twice": (POST + b"Transfer-Encoding: chunked\r\n" * 2 + b"\r\n0\r\n\r\n" + GET + b"\r\n", [400]),
+    "another encoding": (POST + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n" + GET + b"\r\n", [400]),
+    "an encoding after a tab": (POST + b"Transfer-Encoding:\x0bchunked\r\n\r\n0\r\n\r\n" + GET + b"\r\n", [400]),
+    "a chunk that is too long": (POST + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabcd\r\n0\r\n\r\n", [400]),
+    "a chunk of a negative length": (POST + b"Transfer-Encoding: chunked\r\n\r\n-3\r\nabc\r\n0\r\n\r\n", [400]),
+    "bytes that are no UTF-8 in the path": (b"GET /\xff\xfe HTTP/1.1\r\n" + HOST + b"\r\n", [400]),
+    "bytes that are no UTF-8 in a header": (GET + b"X: \xff\r\n\r\n", [200]),
+    "the start of HTTP/2": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", [400]),
     "a negative length": (POST + b"Content-Length: -3\r\n\r\nabc", [400]),
     "a length and chunks": (
         POST + b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n" + GET + b"\r\n",
@@ -59,8 +70,12 @@ def engine():
     return "processes"
 
 
-def exchange(port, data):
-    """The answers to the data, as (status, headers, body), until the server ends the connection."""
+def exchange(port, data, methods=()):
+    """The answers to the data, as (status, headers, body), until the server ends the connection.
+
+    `methods` are those of the requests where there is one without a body, HEAD, among them.
+    """
+    methods = iter(methods)
     with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
         connection.sendall(data)
         connection.shutdown(socket.SHUT_WR)
@@ -72,7 +87,8 @@ def exchange(port, data):
         head, _, received = received.partition(b"\r\n\r\n")
         first, *lines = head.decode("latin-1").split("\r\n")
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-        length = int(headers["content-length"])
+        bare = next(methods, b"GET") == b"HEAD" or first.split()[1] in ("204", "304")
+        length = 0 if bare else int(headers["content-length"])
         answers.append((int(first.split()[1]), headers, received[:length]))
         received = received[length:]
     return answers
@@ -81,9 +97,11 @@ def exchange(port, data):
 @pytest.mark.parametrize("name", SENT)
 def test_answer_is_that_of_the_front_and_the_next_request_works(server, name):
     data, statuses = SENT[name]
+    begin = time.monotonic()
 
     answers = exchange(server.port, data)
 
+    assert time.monotonic() - begin < 5
     assert [status for status, _, _ in answers] == statuses
     for status, headers, body in answers:
         assert headers["content-type"] == "application/json"

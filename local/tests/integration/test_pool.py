@@ -833,3 +833,20 @@ async def test_code_that_is_away_for_a_moment_is_told_and_found_again(engine):
         await engine.ask()
     away.rename(engine.code)
     assert (await engine.ask())[1] == 1
+
+
+@run
+async def test_code_that_goes_away_during_an_init_leaves_no_environment_that_counts(engine):
+    """Such an environment, once it is killed, would keep all requests waiting for it."""
+    engine.save("import time; time.sleep(0.3)\n" + textwrap.dedent(COUNTING))
+    pending = asyncio.create_task(engine.ask())
+    await asyncio.sleep(0.15)
+    away = engine.code.rename(engine.code.parent / "away")
+    with pytest.raises(CannotRun, match="which does not exist"):
+        await pending
+    for pid in engine.pids:
+        os.kill(pid, signal.SIGKILL)
+    away.rename(engine.code)
+
+    assert (await asyncio.wait_for(engine.ask(), 5))[1] == 1
+    assert len(engine.pids) == 1
