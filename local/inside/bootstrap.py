@@ -121,22 +121,17 @@ class _Memory:
     """The most memory that this process has had, and how much of it is files that could be dropped; in kilobytes."""
 
     def __init__(self):
-        self._status, self._seen, self._used = None, (), (0, 0)
         try:
-            self._status, self._size = (os.open(f"/proc/self/{name}", os.O_RDONLY) for name in ("status", "statm"))
+            self._status = os.open("/proc/self/status", os.O_RDONLY)
         except OSError:
-            self._unit = 1024 if sys.platform == "darwin" else 1
+            self._status, self._unit = None, 1024 if sys.platform == "darwin" else 1
 
     def used(self):
-        # It may be the server's own, since the kernel hands it on to a program that is started.
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         if self._status is None:
+            # It may be the server's own, since the kernel hands it on to a program that is started.
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
             return peak // self._unit, peak // self._unit
-        seen = (peak, os.pread(self._size, 64, 0).split()[1])
-        if seen != self._seen:
-            self._seen = seen
-            self._used = memory(os.pread(self._status, 8192, 0))
-        return self._used
+        return memory(os.pread(self._status, 8192, 0))
 
 
 def memory(status):

@@ -15,7 +15,8 @@ def on_terminal(project, emulator, new_machine):
     """Runs ./deploy.sh on a terminal of its own and types `answer` when it asks; returns what the terminal got."""
 
     def run(*arguments, answer="", **variables):
-        environment = {**new_machine, **emulator.environment(), "SAM_CLI_POLL_DELAY": "0.2", **variables}
+        settings = {"OUTPUT": "MyEndpointUrl", "SAM_CLI_POLL_DELAY": "0.2"}  # not those of the user's deploy.sh
+        environment = {**new_machine, **emulator.environment(), **settings, **variables}
         environment = {name: value for name, value in environment.items() if value is not None}
         pid, terminal = pty.fork()
         if not pid:
