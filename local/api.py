@@ -120,7 +120,7 @@ class ApiGateway:
         if not function:
             say(f"{match.route.path} leads to {match.route.function}, which is not a function of the template")
             return answer.failed(request, match)
-        tenant = _header(request, "x-amz-tenant-id") if function.tenants else None
+        tenant = request.header("x-amz-tenant-id") if function.tenants else None
         if function.tenants and not tenant:
             text = "the function needs a tenant id; send the header X-Amz-Tenant-Id"
             return answer.refused(400, match.api.kind, request.id, request.extended_id, text)
@@ -151,10 +151,6 @@ class ApiGateway:
             known = ", ".join(f"{route.method} {route.path}" for api in project.apis for route in api.routes)
             say(shown(f"no route {request.method} {request.path}; the template has {known}"))
         return response
-
-
-def _header(request: Request, name: str) -> str | None:
-    return next((value for key, value in request.headers if key.lower() == name), None)
 
 
 def _note(result: Result) -> str:

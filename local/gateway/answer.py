@@ -292,7 +292,7 @@ def _body(body: Any, encoded: bool, request: Request, match: Match, remarks: lis
     if not encoded:
         return text.encode("utf-8", "replace")
     if match.api.kind == "rest":
-        accept = next((value for name, value in request.headers if name.lower() == "accept"), "")
+        accept = request.header("accept") or ""
         if not is_binary(media_type(accept), match.api.binary_types):
             remarks.append(
                 "isBase64Encoded does not count: the first type of the client's Accept is not among BinaryMediaTypes; "

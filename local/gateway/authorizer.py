@@ -91,7 +91,7 @@ def _arn(request: Request, match: Match) -> str:
 def _source(place: str, name: str, request: Request, match: Match) -> str | None:
     """The value of an identity source; names of headers in any case."""
     if place == "header":
-        return next((value for sent, value in request.headers if sent.lower() == name.lower()), None)
+        return request.header(name)
     if place == "query":
         return next(iter(query(request.query).get(name, ())), None)
     if place == "stage":

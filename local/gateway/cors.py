@@ -49,8 +49,8 @@ def headers(request: Request, api: Api) -> tuple[tuple[str, str], ...]:
 
 def _headers(request: Request, api: Api, preflight: bool) -> tuple[tuple[str, str], ...]:
     """None if the origin or the method is not allowed."""
-    origin = _header(request, "origin")
-    method = _header(request, "access-control-request-method") if preflight else None
+    origin = request.header("origin")
+    method = request.header("access-control-request-method") if preflight else None
     cors = api.cors
     if not cors or origin is None or not (allowed := _allowed(origin, cors)):
         return ()
@@ -76,7 +76,3 @@ def _allowed(origin: str, cors: Cors) -> str | None:
         return "*"
     scheme = origin.partition("://")[0] + "://*"
     return origin if origin in cors.origins or scheme in cors.origins else None
-
-
-def _header(request: Request, wanted: str) -> str | None:
-    return next((value for name, value in request.headers if name.lower() == wanted), None)

@@ -302,7 +302,7 @@ def _body_http(request: Request) -> tuple[str | None, bool]:
 
 
 def _content_type(request: Request) -> str:
-    return next((value for name, value in request.headers if name.lower() == "content-type"), "")
+    return request.header("content-type") or ""
 
 
 def _route_key(match: Match) -> str:

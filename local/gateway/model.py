@@ -40,6 +40,11 @@ class Request:
         """What follows the question mark, as sent."""
         return self.target.partition("?")[2]
 
+    def header(self, name: str) -> str | None:
+        """The first value of a header, in whichever case its name was sent; None without it."""
+        name = name.lower()
+        return next((value for sent, value in self.headers if sent.lower() == name), None)
+
 
 @dataclass(frozen=True)
 class Response:

@@ -19,7 +19,7 @@ from local.gateway.routes import Match
 def refusal(request: Request, match: Match, keys: Collection[str] = ()) -> Response | None:
     """403 without an API key (any key is accepted if `keys` is empty), 400 without a required parameter, else None."""
     if match.route.api_key:
-        key = next((value for name, value in request.headers if name.lower() == "x-api-key"), "")
+        key = request.header("x-api-key")
         if not key or (keys and key not in keys):
             return errors.forbidden(match.api.kind, request.id, request.extended_id)
     if match.route.required and (missing := _missing(request, match)):
