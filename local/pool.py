@@ -254,20 +254,21 @@ class Pool:
 
     def _known(self, function):
         """The code of the function, if it is certain that nothing has changed; costs microseconds. Raises CannotRun."""
+        with _told(function):
+            return self._code_of(function).known()
+
+    async def _current(self, function):
+        """The code of the function as it is now. Raises CannotRun."""
+        code = self._code_of(function)
+        with _told(function):
+            return code.known() or await code.current()
+
+    def _code_of(self, function):
         key = (function.runtime, function.code, function.layers, function.unbuilt, function.debugged)
         code = self._code.get(key)
         if not code:
             code = self._code[key] = _Code(function)
-        with _told(function):
-            return code.known()
-
-    async def _current(self, function):
-        """The code of the function as it is now. Raises CannotRun."""
-        if known := self._known(function):
-            return known
-        key = (function.runtime, function.code, function.layers, function.unbuilt, function.debugged)
-        with _told(function):
-            return await self._code[key].current()
+        return code
 
     def _task(self, coroutine):
         task = asyncio.get_running_loop().create_task(coroutine)
