@@ -30,7 +30,6 @@ from samcli.commands.local.lib.local_lambda import LocalLambdaRunner
 from samcli.lib.utils.stream_writer import StreamWriter
 from samcli.local.docker.exceptions import DockerContainerCreationFailedException
 from samcli.local.docker.manager import ContainerManager, DockerImagePullFailedException
-from samcli.local.lambdafn.runtime import LambdaRuntime
 
 from local import debugging, runtime, sources
 from local.aws import ENDPOINT, is_local
@@ -161,13 +160,6 @@ class Manager(ContainerManager):
     def remove_all(self) -> None:
         remove_containers(self._label, again=0.2)
         self._reaper.dismiss()
-
-
-class Cold(LambdaRuntime):
-    """SAM CLI's runtime, which sets no handler of a signal: in a thread it cannot, and ending is ours."""
-
-    def _configure_interrupt(self, function_full_path: str, timeout: int, container: Any, is_debugging: bool) -> Any:
-        return super()._configure_interrupt(function_full_path, timeout, container, False)
 
 
 def _equip(container: Any) -> None:

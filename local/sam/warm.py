@@ -1,16 +1,23 @@
-"""Warm containers that a save renews without a request being lost, where SAM CLI stops them among their requests."""
+"""SAM CLI's runtimes of containers: cold ones, and warm ones that a save renews without losing a request."""
 
 from __future__ import annotations
 
 import threading
 from typing import Any
 
-from samcli.local.lambdafn.runtime import WarmLambdaRuntime
+from samcli.local.lambdafn.runtime import LambdaRuntime, WarmLambdaRuntime
 
 from local import sources
 
 
-class Warm(WarmLambdaRuntime):
+class Cold(LambdaRuntime):
+    """SAM CLI's runtime, which sets no handler of a signal: in a thread it cannot, and ending is ours."""
+
+    def _configure_interrupt(self, function_full_path: str, timeout: int, container: Any, is_debugging: bool) -> Any:
+        return super()._configure_interrupt(function_full_path, timeout, container, False)
+
+
+class Warm(Cold, WarmLambdaRuntime):
     """SAM CLI's runtime of warm containers, each of which knows the version of the code that it has started with.
 
     Its own watching of files is off: a container is renewed before the request that follows a save.
@@ -59,9 +66,6 @@ class Warm(WarmLambdaRuntime):
             ended.wait()
         for container in containers:
             self._container_manager.stop(container)
-
-    def _configure_interrupt(self, function_full_path: str, timeout: int, container: Any, is_debugging: bool) -> Any:
-        return super()._configure_interrupt(function_full_path, timeout, container, False)
 
 
 def _version(config: Any) -> int:
