@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from local import sources
-from local.engine import CannotRun, Function, Invoke
+from local.engine import CannotRun, Invoke
 from local.terminal import say
 
 if TYPE_CHECKING:
@@ -32,11 +32,6 @@ def variables(handler: str, host: str, port: int, wait: bool) -> dict[str, str]:
         # Or debugpy warns of the standard library's frozen modules, in which nobody sets a breakpoint.
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
     }
-
-
-def handler_of(function: Function) -> str:
-    """The function's own handler, whether it is debugged or not."""
-    return json.loads(dict(function.variables)["_ATTACH"])["handler"] if function.debugged else function.handler
 
 
 async def keep_awake(run: Run) -> None:

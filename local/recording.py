@@ -13,7 +13,6 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from local import debugging
 from local.engine import Function, Result
 
 # Names of headers. Nothing marks a secret in a body or a query.
@@ -46,7 +45,7 @@ class Recorder:
         """Writes a file and returns its path. What is secret among the headers is replaced."""
         answer = json.loads(result.payload or b"null")
         outcome = {"error": answer} if result.error else {"answer": _without_secrets(answer)}
-        made = {"handler": debugging.handler_of(function), "event": _without_secrets(event), **outcome}
+        made = {"handler": function.handler, "event": _without_secrets(event), **outcome}
         slug = re.sub(r"[^a-z0-9]+", "-", f"{method}{path}".lower()).strip("-")[:_LONG]
         file = self._new(slug)
         with file:

@@ -29,8 +29,8 @@ from local.gateway.routes import Ambiguous, Routes
 from local.pool import Pool
 from local.project import Project
 from local.sam import stacks
-from local.sam.containers import Cold, Log, Manager
-from local.sam.warm import Warm
+from local.sam.containers import Log, Manager
+from local.sam.warm import Cold, Warm
 from local.terminal import say
 from local.watch import Tree
 
@@ -143,10 +143,8 @@ class Context(InvokeContext):
 
     @property
     def region(self) -> str:
-        """--region or the environment's, else that of --profile, else us-east-1."""
-        options = {"aws_profile": self._aws_profile, "aws_region": self._aws_region}
-        runner = Runner(self, local_runtime=None, function_provider=None, cwd="", real_path="", **options)
-        return runner.get_aws_creds().get("region", "us-east-1")
+        """That of SAM CLI's own options, which may stand in samconfig.toml, else what aws.of has found."""
+        return self._aws_region or self.once.aws.region
 
     @property
     def account(self) -> str:
@@ -193,7 +191,6 @@ class Context(InvokeContext):
         if debugged := found == self.debugged:
             own |= self._container_env_vars_value or {}
             own |= debugging.variables(handler, "127.0.0.1", self._debug_ports[0], wait=not self.once.serves)
-            handler = debugging.HANDLER
         return Function(
             name=found.full_path,
             function_name=name,
