@@ -137,6 +137,17 @@ def test_unknown_option_is_refused(machine, arguments):
     assert (code, errors) == (1, [f"install.sh: unknown option {' '.join(arguments)}; see ./install.sh --help"])
 
 
+@pytest.mark.parametrize("name", ["template.yaml", "env.json", "src/requirements.txt"])
+def test_fifo_in_place_of_a_file_is_named(machine, name):
+    machine.function_needs("")
+    file = machine.project / name
+    file.unlink(missing_ok=True)
+    os.mkfifo(file)
+
+    said = f"install.sh: {name} is not a file; put one in its place, or remove it: rm -r {name}"
+    assert machine.install("--tools") == (1, "", [said])
+
+
 def test_check_of_machine_with_everything(machine):
     machine.has_uv()
     machine.has("docker", "exit 0")
