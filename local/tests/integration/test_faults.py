@@ -19,6 +19,7 @@ import pytest
 from server import Server, answering, assert_nothing_left, command, kill, limited, processes
 from test_front import GET, exchange
 
+ROOT = Path(__file__).parents[3]
 HELLO = (200, {"message": "Hello from Lambda"})
 FAILED = (502, {"message": "Internal server error"})
 
@@ -324,6 +325,53 @@ def running(pid):
         with open(f"/proc/{pid}/stat") as file:
             return file.read().rpartition(")")[2].split()[0] not in "ZX"
     return False
+
+
+@pytest.fixture
+def jump(tmp_path):
+    """Lets the clock of what has its `environment` jump, to and fro: +5h, -5h, +0."""
+    requirements = (ROOT / "local" / "tests" / "requirements.txt").read_text()
+    (pin,) = re.findall(r"^(libfaketime==\S+);", requirements, re.MULTILINE)
+    place = ["--target", tmp_path / "faketime"]
+    subprocess.run([ROOT / ".tools" / "bin" / "uv", "pip", "install", "--quiet", *place, pin], check=True)
+    (library,) = (tmp_path / "faketime").rglob("libfaketime.so.1")
+    stamp = tmp_path / "stamp"
+
+    def by(offset):
+        (tmp_path / "new").write_text(offset)
+        (tmp_path / "new").rename(stamp)
+
+    by("+0")
+    by.environment = {
+        **{"LD_PRELOAD": str(library), "FAKETIME_TIMESTAMP_FILE": str(stamp), "FAKETIME_NO_CACHE": "1"},
+        **{"FAKETIME_DONT_FAKE_MONOTONIC": "1", "NO_FAKE_STAT": "1"},
+    }
+    return by
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="libfaketime is loaded in another way there")
+def test_clock_that_jumps_changes_nothing(serve, jump):
+    """The time limit of an invoke that is under way, a save, and the next request."""
+    server = serve(environment=jump.environment)
+    server.replace("template.yaml", "Timeout: 10", "Timeout: 1")
+    for offset, hours in (("+5h", 5), ("-5h", 19)):
+        server.begin()
+        server.save("src/lambda.py", answering("print('begun', flush=True) or time.sleep(60)", "import time"))
+        with ThreadPoolExecutor(1) as client:
+            under_way, begin = client.submit(server.get), time.monotonic()
+            server.says("begun", within=30)
+
+            jump(offset)
+
+            assert under_way.result() == FAILED
+        assert 0.9 < time.monotonic() - begin < 40
+        assert server.says("Task timed out after 1.00 seconds")
+        server.save("src/lambda.py", answering("os.getpid()"))
+        status, pid = server.get()
+        assert (status, server.get()) == (200, (200, pid))
+        told = re.findall(r"^(\d\d):\d\d:\d\d GET .* 200 ", server.terminal, re.MULTILINE)
+        assert {(int(hour) - time.localtime().tm_hour) % 24 for hour in told} <= {hours - 1, hours}
+    assert server.end() == 0
 
 
 def environments(server):

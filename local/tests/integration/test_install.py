@@ -412,6 +412,10 @@ def test_stand_in_is_said_and_replaced_once_the_right_python_is_there(machine, a
     # Neither fetched nor made again.
     code, _, errors = machine.install(**nowhere)
     assert (code, len(errors)) == (0, 1) and re.fullmatch(stand_in, errors[0])
+    # The clock has been put back by a day.
+    (failed,) = (machine.project / ".tools" / "lambda" / "pythons").glob(".failed-*")
+    os.utime(failed, (time.time() + 86400,) * 2)
+    assert machine.install(**nowhere)[2][0] == fetching
     # ./run.sh says which Python the function has.
     assert machine.install("--tools", **nowhere) == (0, "", [])
 
