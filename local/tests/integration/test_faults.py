@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from index import Index
 from server import Server, answering, assert_nothing_left, command, kill, limited, processes
 from test_front import GET, exchange
 
@@ -236,6 +237,21 @@ def test_odd_file_is_served_or_named_in_a_line(unprivileged, name):
     unprivileged.save("src/lambda.py", answering("'edited'"))
     assert unprivileged.get() == (200, "edited")
     unprivileged.restore()
+
+
+def test_network_that_fails_within_a_package_is_said_and_costs_no_more_than_that(serve, tmp_path):
+    index = Index()
+    server = serve(environment={"UV_INDEX": index.url, "UV_CACHE_DIR": str(tmp_path / "cache")})
+    assert server.get() == HELLO
+
+    server.save("src/requirements.txt", "halfway==1.0\n")
+
+    assert server.get() == FAILED
+    assert server.says("; check the network (or the proxy: HTTPS_PROXY), then save a file of the function\n")
+    index.broken = False
+    server.save("src/lambda.py", answering("halfway.__name__", "import halfway"))
+    assert server.get() == (200, "halfway")
+    index.close()
 
 
 def test_mode_that_is_put_right_is_enough(unprivileged):
