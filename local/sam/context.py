@@ -60,6 +60,7 @@ class Once:
     aws: Aws = Aws("us-east-1")
     deployed: Deployed | None = None
     recorder: recording.Recorder | None = None
+    platform_log: bool = False
     authorize: bool = True
     log: TextIO | None = None
     manager: Manager | None = None
@@ -309,7 +310,7 @@ class Runner(LocalLambdaRunner):
 
     async def _once(self, function: Function, event: bytes, tenant: str | None) -> bytes:
         try:
-            pool = Pool(self.context.stderr.stream.buffer)
+            pool = Pool(self.context.stderr.stream.buffer, verbose=self.context.once.platform_log)
             try:
                 return (await pool.invoke(Invoke(function, event, str(uuid.uuid4()), tenant=tenant))).payload
             finally:

@@ -808,7 +808,7 @@ def test_debugged_function_is_awake_before_any_request_and_has_one_environment_w
         variables = debugging.variables("app.handler", "127.0.0.1", free_port(), wait=False)
         engine.change(debugged=True, timeout=1, variables=tuple(variables.items()))
         engine.save("import os, time\ndef handler(event, context):\n    time.sleep(event)\n    return os.getpid()\n")
-        assert [await engine.pool.wake(engine.function) for _ in range(2)] == [True, False]
+        await engine.ask(debugging.WAKE)
         first = engine.pids
         asking = asyncio.gather(engine.ask(1.2), engine.ask(0))
         await asyncio.sleep(0.8)
@@ -816,7 +816,7 @@ def test_debugged_function_is_awake_before_any_request_and_has_one_environment_w
         assert await asking == first * 2
         monkeypatch.setattr(lifeline, "end", slow_end)
         engine.save("def handler(event, context):\n    return 'new'\n")
-        assert await engine.pool.wake(engine.function) is True
+        await engine.ask(debugging.WAKE)
         assert not alive(first[0])
         assert await engine.ask(0) == "new"
         assert "Error" not in engine.output.text
