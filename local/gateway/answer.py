@@ -42,6 +42,7 @@ _REMAPPED = frozenset(
         "user-agent",
         "www-authenticate",
         "x-amzn-requestid",
+        "x-forwarded-for",
     )
 )
 _DROPPED = frozenset(
