@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 from local import debugging
 from local.engine import RESULT_LIMIT, Function, Invoke, Result
 from local.inside import bootstrap, lifeline
-from local.platform_log import Log, report, stamped
+from local.platform_log import Log, report, stamped, stream
 
 # Seconds, for the init alone; a second one has the time of the invoke.
 # https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html#runtimes-lifecycle-ib
@@ -96,8 +96,7 @@ class Environment:
         handler = debugging.HANDLER if self.function.debugged else self.function.handler
         _, interpreter, path = self.code
         command = [interpreter, bootstrap.__file__, handler, str(connection), str(line)]
-        stream = f"{time.strftime('%Y/%m/%d', time.gmtime())}/[$LATEST]{self._marker}"
-        environment = variables(self.function, interpreter, path, stream, trace)
+        environment = variables(self.function, interpreter, path, self._marker, trace)
         if wrapper := environment.get("AWS_LAMBDA_EXEC_WRAPPER"):
             # From a shell, as Lambda does it: when the file is missing, that ends with status 127.
             # https://docs.aws.amazon.com/lambda/latest/dg/runtimes-modify.html#runtime-wrapper
@@ -288,7 +287,7 @@ class Environment:
             turn.answer.set_result(Result(payload, error, log, duration, init, used, used > _TIGHT * size))
 
 
-def variables(function: Function, interpreter: str, path: tuple[str, ...], stream: str, trace: str) -> dict[str, str]:
+def variables(function: Function, interpreter: str, path: tuple[str, ...], id: str, trace: str) -> dict[str, str]:
     """The whole environment of a function: Lambda's, the function's own, and nothing of the developer's but PATH.
 
     What points to places of Lambda (/var/task, /opt) points to those that stand for them. HOME is nobody's, since
@@ -324,7 +323,7 @@ def variables(function: Function, interpreter: str, path: tuple[str, ...], strea
         "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
         "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
         "AWS_LAMBDA_LOG_GROUP_NAME": function.log_group or f"/aws/lambda/{function.function_name}",
-        "AWS_LAMBDA_LOG_STREAM_NAME": stream,
+        "AWS_LAMBDA_LOG_STREAM_NAME": stream(id),
         "AWS_LAMBDA_RUNTIME_API": "127.0.0.1:9001",
         "LAMBDA_RUNTIME_DIR": os.path.dirname(bootstrap.__file__),
         "LAMBDA_TASK_ROOT": function.code,

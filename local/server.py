@@ -38,6 +38,11 @@ _END_S = 0.01
 _IDLE_S = 0.25
 
 _PROTOCOLS = ("HTTP/1.0", "HTTP/1.1")
+_TOO_LARGE = {
+    413: ": the body has more than 10 MB, the most that AWS takes",
+    414: ": the request line has more than 10 KB, the most that AWS takes",
+    431: ": the headers have more than 10 KB, the most that AWS takes",
+}
 _CUT_OFF = web.RequestPayloadError("it ended before it was whole")
 _LOCAL = ("localhost", "127.0.0.1", "::1")
 
@@ -131,7 +136,8 @@ class Server:
             status, response = 500, self._application.refused(500, request)
         connection.used = time.perf_counter()
         took = (connection.used - started) * 1000
-        line = f"{request.method} {shown(request.target)} {response.status} {took:.0f} ms{response.note}"
+        note = _TOO_LARGE.get(status or 0, response.note)
+        line = f"{request.method} {shown(request.target)} {response.status} {took:.0f} ms{note}"
         say(f"{time.strftime('%H:%M:%S')} {line}")
         return _Sent(response, close=status is not None or connection.finishing)
 

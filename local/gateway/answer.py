@@ -12,7 +12,7 @@ import base64
 import binascii
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from local.gateway import cors, errors
@@ -42,6 +42,7 @@ _REMAPPED = frozenset(
         "user-agent",
         "www-authenticate",
         "x-amzn-requestid",
+        "x-forwarded-for",
     )
 )
 _DROPPED = frozenset(
@@ -123,7 +124,8 @@ def too_slow(request: Request, match: Match) -> Response:
 
 def too_large(request: Request, match: Match) -> Response:
     """The event is larger than Lambda takes (6 MB): 413."""
-    return _own(refused(413, match.api.kind, request.id, request.extended_id), request, match)
+    found = _own(refused(413, match.api.kind, request.id, request.extended_id), request, match)
+    return replace(found, note=": the event, with the body in it, has more than 6 MB, the most that Lambda takes")
 
 
 def mock(request: Request, match: Match) -> Response:

@@ -34,6 +34,7 @@ from samcli.local.docker.manager import ContainerManager, DockerImagePullFailedE
 from local import debugging, runtime, sources
 from local.aws import ENDPOINT, is_local
 from local.engine import EVENT_LIMIT, RESULT_LIMIT, CannotRun, Invoke, Result, StillRunning, TooLarge
+from local.platform_log import stream
 from local.reaper import Reaper
 from local.run import Run
 from local.sam.engine import container_engine, remove_containers
@@ -140,6 +141,8 @@ class Manager(ContainerManager):
     def create(self, container: Any, context: Any) -> None:
         _equip(container)
         self._lead_to_host(container)
+        own = {"AWS_LAMBDA_LOG_STREAM_NAME": stream(uuid.uuid4().hex)}
+        container._env_vars = {"AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR", **(container._env_vars or {}), **own}
         name, _, value = self._label.partition("=")
         container._labels[name] = value
         self._reaper.ensure()

@@ -47,6 +47,9 @@ _CONTAINERS_ONLY = {
 
 _ARCHIVES = (".zip", ".jar")
 
+# SAM CLI gives them to the emulator in a container, and Lambda has none of them.
+_EMULATORS = ("AWS_ACCOUNT_ID", "AWS_LAMBDA_FUNCTION_HANDLER", "AWS_LAMBDA_FUNCTION_TIMEOUT")
+
 
 @dataclass
 class Once:
@@ -188,7 +191,8 @@ class Context(InvokeContext):
         config = self.local_lambda_runner.get_invoke_config(found, override_runtime)
         layers = [layer for layer in config.layers if isinstance(layer, LayerVersion) and layer.codeuri]
         name = found.functionname or found.name
-        handler, own = found.handler or "", config.env_vars.resolve()
+        handler, given = found.handler or "", config.env_vars.resolve()
+        own = {key: value for key, value in given.items() if key in config.env_vars.variables or key not in _EMULATORS}
         if debugged := found == self.debugged:
             own |= self._container_env_vars_value or {}
             own |= debugging.variables(handler, "127.0.0.1", self._debug_ports[0], wait=not self.once.serves)
