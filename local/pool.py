@@ -69,7 +69,10 @@ class Pool:
             try:
                 runtime.python(name, say)
             except runtime.InstallError as error:
-                raise CannotRun(str(error)) from None
+                if len(self._runtimes) == 1:
+                    raise CannotRun(str(error)) from None
+                lines.append(f"no function with the runtime {name} can run: {error}")
+                continue
             found = runtime.version(name)
             if not found.startswith(name.removeprefix("python") + "."):
                 lines.append(f"{name} is not on this machine and could not be fetched: the function runs on {found}")

@@ -206,6 +206,8 @@ class Template:
             if isinstance(macro, dict) and macro.get("Name") == "AWS::Include":
                 for name, section in self._included("Transform", macro).items():
                     self._document[name] = {**section, **self._table(name)}
+            elif not (called := text(macro.get("Name") if isinstance(macro, dict) else macro)).startswith("AWS::"):
+                self.guesses.append(Guess("the template", ("Transform",), f"the macro {called} runs only on AWS"))
         for name in ("Parameters", "Mappings", "Conditions", "Resources", "Outputs"):
             if macro := self._table(name).get("Fn::Transform"):
                 own = {key: value for key, value in self._table(name).items() if key != "Fn::Transform"}
@@ -215,7 +217,7 @@ class Template:
             self._document[name] = {text(key): one for key, one in self._table(name).items()}
 
     def _macros(self) -> list[Any]:
-        macros = self._document.get("Transform", [])
+        macros = self._document.get("Transform") or []
         return macros if isinstance(macros, list) else [macros]
 
     def _collection(self, key: str, node: Any) -> list[str]:
@@ -271,7 +273,7 @@ class Template:
         for key, node in self._plain(properties).items():
             if function and key == "Environment":
                 found = {"Variables": self._variables(name, self._plain(self._plain(node).get("Variables")))}
-            elif function and key == "Events":
+            elif key == "Events" and (function or kind == "AWS::Serverless::StateMachine"):
                 found = self._events(name, self._plain(node))
             elif kind in _STACKS and key == "Parameters":
                 found = {one: self._told(name, (key, one), value) for one, value in self._plain(node).items()}

@@ -285,8 +285,8 @@ def _merge_globals(stack: Stack) -> None:
 
 
 def _implicit(resource: Mapping[str, Any]) -> Iterator[str]:
-    """The names of the APIs that SAM makes for a function's events, which name none."""
-    if resource.get("Type") == "AWS::Serverless::Function":
+    """The names of the APIs that SAM makes for events, which name none."""
+    if resource.get("Type") in ("AWS::Serverless::Function", "AWS::Serverless::StateMachine"):
         for event in resource.get("Properties", {}).get("Events", {}).values():
             properties = event.get("Properties") or {}
             if event.get("Type") == "Api" and "RestApiId" not in properties:
