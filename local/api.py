@@ -145,7 +145,7 @@ class ApiGateway:
         payload = json.dumps(content, separators=(",", ":")).encode()
         try:
             return await self._run.engine.invoke(
-                Invoke(function, payload, str(uuid.uuid4()), request.trace, tenant, wait=wait)
+                Invoke(function, payload, str(uuid.uuid4()), request.function_trace, tenant, wait=wait)
             )
         except StillRunning:
             return answer.too_slow(request, match)

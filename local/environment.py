@@ -46,11 +46,11 @@ class Environment:
     """One execution environment, which starts at once. All methods are called from the event loop's thread.
 
     `code` is what sources.Sources.current has found: version, interpreter, directories to search. `line` is the file
-    descriptor of a pipe whose other end is held by this process alone, `trace` that of the invoke it starts for. What
-    the function prints goes to `output`, with Lambda's own lines if `verbose`. Raises OSError.
+    descriptor of a pipe whose other end is held by this process alone. What the function prints goes to `output`, with
+    Lambda's own lines if `verbose`. Raises OSError.
     """
 
-    def __init__(self, function: Function, code: tuple, output: BinaryIO, line: int, trace: str, verbose: bool) -> None:
+    def __init__(self, function: Function, code: tuple, output: BinaryIO, line: int, verbose: bool) -> None:
         self.function, self.code = function, code
         self.since: float | None = None  # when it got the invoke that it runs, on the event loop's clock
         self._loop = asyncio.get_running_loop()
@@ -69,7 +69,7 @@ class Environment:
         self._log = Log(output)
         self._socket, theirs = socket.socketpair()
         try:
-            self._process = self._start(theirs.fileno(), line, trace)
+            self._process = self._start(theirs.fileno(), line)
         except BaseException:
             self._log.close()
             self._socket.close()
@@ -81,11 +81,11 @@ class Environment:
         self._loop.add_reader(self._socket, self._readable)
         self._loop.add_reader(self._log.reading, self._printed)
 
-    def _start(self, connection, line, trace):
+    def _start(self, connection, line):
         handler = debugging.HANDLER if self.function.debugged else self.function.handler
         command = [self.code[1], bootstrap.__file__, handler, str(connection), str(line)]
         stream = f"{time.strftime('%Y/%m/%d', time.gmtime())}/[$LATEST]{self._marker}"
-        environment = variables(self.function, str(self.code[1]), self.code[2], stream, trace)
+        environment = variables(self.function, str(self.code[1]), self.code[2], stream)
         if wrapper := environment.get("AWS_LAMBDA_EXEC_WRAPPER"):
             # From a shell, as Lambda does it: when the file is missing, that ends with status 127.
             # https://docs.aws.amazon.com/lambda/latest/dg/runtimes-modify.html#runtime-wrapper
@@ -272,7 +272,7 @@ class Environment:
             self._answer.set_result(Result(payload, error, log, duration, init, used, used > _TIGHT * size))
 
 
-def variables(function: Function, interpreter: str, path: tuple[str, ...], stream: str, trace: str) -> dict[str, str]:
+def variables(function: Function, interpreter: str, path: tuple[str, ...], stream: str) -> dict[str, str]:
     """The whole environment of a function: Lambda's, the function's own, and nothing of the developer's but PATH.
 
     What points to places of Lambda (/var/task, /opt) points to those that stand for them. HOME is nobody's, since
@@ -314,7 +314,6 @@ def variables(function: Function, interpreter: str, path: tuple[str, ...], strea
         "LAMBDA_TASK_ROOT": function.code,
         "PWD": function.code,
         "_HANDLER": function.handler,
-        "_X_AMZN_TRACE_ID": trace,
     }
 
 

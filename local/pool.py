@@ -227,7 +227,7 @@ class Pool:
             fleet.started = asyncio.get_running_loop().time()
 
     def _make(self, fleet, code, invoke):
-        environment = Environment(fleet.function, code, self._output, self._line, invoke.trace, self._verbose)
+        environment = Environment(fleet.function, code, self._output, self._line, self._verbose)
         self._environments.add(environment)
         return environment
 

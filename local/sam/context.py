@@ -7,6 +7,7 @@ import contextlib
 import os
 import re
 import tempfile
+import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -29,6 +30,7 @@ from local.aws import ENDPOINT, Aws
 from local.deployed import Deployed
 from local.engine import CannotRun, Function, Invoke, TooLarge
 from local.gateway.routes import Ambiguous, Routes
+from local.identifier import trace
 from local.pool import Pool
 from local.project import Project
 from local.sam import stacks
@@ -336,7 +338,8 @@ class Runner(LocalLambdaRunner):
         try:
             pool = Pool(self.context.stderr.stream.buffer)
             try:
-                return (await pool.invoke(Invoke(function, event, str(uuid.uuid4()), tenant=tenant))).payload
+                id = str(uuid.uuid4())
+                return (await pool.invoke(Invoke(function, event, id, trace("", id, time.time()), tenant))).payload
             finally:
                 await pool.close()
         except (CannotRun, TooLarge) as error:

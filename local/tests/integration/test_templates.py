@@ -1,6 +1,7 @@
 """Templates as people publish them: what cannot run here is named in a line at the start, and the rest is served."""
 
 import json
+import re
 import shlex
 import subprocess
 
@@ -99,6 +100,29 @@ def test_names_are_the_templates_and_the_region_the_environments(server):
 
     arn = "arn:aws:lambda:eu-west-1:123456789012:function:orders"
     assert answer.body["names"] == ["orders", "orders", "/aws/lambda/orders", arn]
+
+
+@pytest.mark.parametrize(
+    "sent, sampled", [(None, "0"), (";Sampled=1", "1"), (";Parent=53995c3f42cd8ad8;Sampled=0", "0")]
+)
+def test_trace_id_has_the_callers_root_and_a_parent(server, sent, sampled):
+    """As aws-lambda-dotnet's ApiGatewayResponseTestCases have seen it on AWS; none at init, as LocalStack recorded."""
+    root = "Root=1-5759e988-bd862e3fe1be46a994272793"
+    given = {"X-Amzn-Trace-Id": root + sent} if sent else {}
+
+    answer = server.ask("/key", headers={"X-Api-Key": "mine", **given})
+
+    at_init, in_handler, header = answer.body["trace"]
+    form = r"(Root=1-[0-9a-f]{8}-[0-9a-f]{24});Parent=[0-9a-f]{16};Sampled=([01]);Lineage=1:[0-9a-f]{8}:0"
+    found = re.fullmatch(form, in_handler)
+    assert at_init is None and found[2] == sampled and found[1] == (root if sent else header)
+    assert header == given.get("X-Amzn-Trace-Id", header)
+    assert answer.headers["X-Amzn-Trace-Id"] == in_handler
+
+
+def test_header_beyond_ascii_is_sent_as_iso_8859_1(server):
+    """http.client reads headers so, as RFC 9110 says in 5.5; AWS documents nothing else."""
+    assert server.ask("/key", headers={"X-Api-Key": "mine"}).headers["X-Name"] == "Gr\u00fc\u00dfe"
 
 
 def test_line_of_the_terminal_stands_alone(server):
