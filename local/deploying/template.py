@@ -5,6 +5,7 @@ https://github.com/aws-cloudformation/cfn-lint
 
 import difflib
 import hashlib
+import os
 import re
 import shutil
 import sys
@@ -21,7 +22,9 @@ def check(template: Path) -> None:
     if not template.is_file():
         raise Failure(f"there is no {template} here")
     config = [file for file in (template, Path(".cfnlintrc"), Path(".cfnlintrc.yaml"), Path(".cfnlintrc.yml"))]
-    state = hashlib.sha256(b"\0".join(file.read_bytes() for file in config if file.is_file())).hexdigest()
+    files = [file.read_bytes() for file in config if file.is_file()]
+    # The Pythons of PATH are part of the answer.
+    state = hashlib.sha256(b"\0".join([os.environ.get("PATH", "").encode(), *files])).hexdigest()
     if PASSED.is_file() and PASSED.read_text() == state:
         return
     if found := errors(template):
