@@ -71,7 +71,10 @@ class Pool:
             try:
                 runtime.python(name, say)
             except runtime.InstallError as error:
-                raise CannotRun(str(error)) from None
+                if len(self._runtimes) == 1:
+                    raise CannotRun(str(error)) from None
+                lines.append(f"no function with the runtime {name} can run: {error}")
+                continue
             found = runtime.version(name)
             if not found.startswith(name.removeprefix("python") + "."):
                 lines.append(f"{name} is not on this machine and could not be fetched: the function runs on {found}")
@@ -196,7 +199,7 @@ class Pool:
                 if fleet.function.debugged and fleet.ending:  # the next one needs its port
                     await asyncio.wait(fleet.ending)
                 try:
-                    environment, failed = self._make(fleet, code, invoke), None
+                    environment, failed = self._make(fleet, code), None
                 except OSError as error:
                     if error.errno in _NO_ROOM and self._environments:
                         return None
@@ -214,13 +217,13 @@ class Pool:
                 if waiter.done():
                     return None
                 fleet.waiting.remove(waiter)
-                raise _Ended(await self._use(fleet, self._make(fleet, code, invoke), invoke))
+                raise _Ended(await self._use(fleet, self._make(fleet, code), invoke))
         finally:
             fleet.starting -= 1
             fleet.started = asyncio.get_running_loop().time()
 
-    def _make(self, fleet: _Fleet, code: Code, invoke: Invoke) -> Environment:
-        environment = Environment(fleet.function, code, self._output, self._line, invoke.trace, self._verbose)
+    def _make(self, fleet: _Fleet, code: Code) -> Environment:
+        environment = Environment(fleet.function, code, self._output, self._line, self._verbose)
         self._environments.add(environment)
         return environment
 

@@ -21,6 +21,8 @@ LOG = ".aws-sam/deploy.log"
 def run(words: list[str], terminal: Terminal, verbose: bool, each_line: Callable[[str], None] | None = None) -> None:
     """Runs `sam WORDS`. `each_line` gets what it prints on stdout. Raises Failure with the reason in one line."""
     os.environ["SAM_CLI_TELEMETRY"] = "0"
+    # --language-extensions, which counts only where Transform names AWS::LanguageExtensions.
+    os.environ.setdefault("SAM_CLI_ENABLE_LANGUAGE_EXTENSIONS", "true")
     from samcli.cli.main import cli
 
     # stdout is the URL's alone.
