@@ -47,10 +47,13 @@ class Environment:
 
     `code` is what sources.Sources.current has found: version, interpreter, directories to search. `line` is the file
     descriptor of a pipe whose other end is held by this process alone, `trace` that of the invoke it starts for. What
-    the function prints goes to `output`, with Lambda's own lines if `verbose`. Raises OSError.
+    the function prints goes to `output`, with Lambda's own lines if `verbose`. `mounts` says whether the system allows
+    what confinement.mount does. Raises OSError.
     """
 
-    def __init__(self, function: Function, code: tuple, output: BinaryIO, line: int, trace: str, verbose: bool) -> None:
+    def __init__(
+        self, function: Function, code: tuple, output: BinaryIO, line: int, trace: str, verbose: bool, mounts: bool
+    ) -> None:
         self.function, self.code = function, code
         self.since: float | None = None  # when it got the invoke that it runs, on the event loop's clock
         self._loop = asyncio.get_running_loop()
@@ -69,7 +72,7 @@ class Environment:
         self._log = Log(output)
         self._socket, theirs = socket.socketpair()
         try:
-            self._process = self._start(theirs.fileno(), line, trace)
+            self._process = self._start(theirs.fileno(), line, trace, mounts)
         except BaseException:
             self._log.close()
             self._socket.close()
@@ -81,9 +84,10 @@ class Environment:
         self._loop.add_reader(self._socket, self._readable)
         self._loop.add_reader(self._log.reading, self._printed)
 
-    def _start(self, connection, line, trace):
+    def _start(self, connection, line, trace, mounts):
         handler = debugging.HANDLER if self.function.debugged else self.function.handler
-        command = [self.code[1], bootstrap.__file__, handler, str(connection), str(line)]
+        read_only = os.pathsep.join(filter(os.path.isdir, (self.function.code, *self.function.layers, *self.code[2])))
+        command = [self.code[1], bootstrap.__file__, handler, str(connection), str(line), f"{mounts:d}", read_only]
         stream = f"{time.strftime('%Y/%m/%d', time.gmtime())}/[$LATEST]{self._marker}"
         environment = variables(self.function, str(self.code[1]), self.code[2], stream, trace)
         if wrapper := environment.get("AWS_LAMBDA_EXEC_WRAPPER"):

@@ -9,6 +9,8 @@ import json
 import os
 import resource
 import statistics
+import subprocess
+import sys
 from collections import deque
 from collections.abc import Iterable
 from typing import BinaryIO
@@ -16,6 +18,7 @@ from typing import BinaryIO
 from local import debugging, runtime
 from local.engine import EVENT_LIMIT, CannotRun, Function, Invoke, Result, StillRunning, TooLarge
 from local.environment import Environment, InitFailed, NotRun
+from local.inside import confinement
 from local.sources import Sources
 from local.terminal import say
 
@@ -62,6 +65,8 @@ class Pool:
         self._closed = False
         # Every environment holds the first, and ends itself once nobody holds the second any more.
         self._line, self._held = os.pipe()
+        # One process tries it, so that none ends up half way.
+        self._trying = subprocess.Popen([sys.executable, "-I", "-S", confinement.__file__])
 
     def describe(self) -> list[str]:
         lines = ["Engine: processes, no container engine needed"]
@@ -117,6 +122,7 @@ class Pool:
             await asyncio.wait(self._tasks)
         if ending := [environment.end() for environment in self._environments]:
             await asyncio.wait(ending)
+        self._trying.wait()
         for descriptor in (self._line, self._held):
             os.close(descriptor)
 
@@ -224,7 +230,8 @@ class Pool:
             fleet.started = asyncio.get_running_loop().time()
 
     def _make(self, fleet, code, invoke):
-        environment = Environment(fleet.function, code, self._output, self._line, invoke.trace, self._verbose)
+        mounts = not self._trying.wait()
+        environment = Environment(fleet.function, code, self._output, self._line, invoke.trace, self._verbose, mounts)
         self._environments.add(environment)
         return environment
 
