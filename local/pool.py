@@ -8,6 +8,8 @@ import errno
 import os
 import resource
 import statistics
+import subprocess
+import sys
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from typing import Any, BinaryIO, TypeVar
@@ -15,6 +17,7 @@ from typing import Any, BinaryIO, TypeVar
 from local import debugging, runtime
 from local.engine import EVENT_LIMIT, CannotRun, Function, Invoke, Result, StillRunning, TooLarge
 from local.environment import Code, Environment, InitFailed, NotRun
+from local.inside import confinement
 from local.sources import Sources
 from local.terminal import say
 
@@ -64,6 +67,8 @@ class Pool:
         self._closed = False
         # Every environment holds the first, and ends itself once nobody holds the second any more.
         self._line, self._held = os.pipe()
+        # One process tries it, so that none ends up half way.
+        self._trying = subprocess.Popen([sys.executable, "-I", "-S", confinement.__file__])
 
     def describe(self) -> list[str]:
         lines = ["Engine: processes, no container engine needed"]
@@ -112,6 +117,7 @@ class Pool:
             await asyncio.wait(self._tasks)
         if ending := [environment.end() for environment in self._environments]:
             await asyncio.wait(ending)
+        self._trying.wait()
         for descriptor in (self._line, self._held):
             os.close(descriptor)
 
@@ -223,7 +229,8 @@ class Pool:
             fleet.started = asyncio.get_running_loop().time()
 
     def _make(self, fleet: _Fleet, code: Code) -> Environment:
-        environment = Environment(fleet.function, code, self._output, self._line, self._verbose)
+        mounts = not self._trying.wait()
+        environment = Environment(fleet.function, code, self._output, self._line, self._verbose, mounts)
         self._environments.add(environment)
         return environment
 

@@ -1,12 +1,13 @@
 """A function's code and what it may import, as they are at this moment: every save counts from the next request on."""
 
+import contextlib
 import os
+import re
 import shutil
 import threading
-from pathlib import Path
 
-from local import runtime
-from local.watch import Tree
+from local import manifest, runtime
+from local.watch import Tree, own
 
 _trees = {}
 _lock = threading.Lock()
@@ -36,6 +37,8 @@ class Sources:
             if not self._found or self._found[0] != version:
                 forget_bytecode(self.code)
                 try:
+                    self._trees = [each for code in (self.code, *self.layers, *self.unbuilt) for each in trees(code)]
+                    version = (name, self.version())
                     self._found = (version, runtime.python(name, say), self._path(name, say))
                 except runtime.InstallError as error:
                     self._found = (version, error, None)
@@ -47,7 +50,8 @@ class Sources:
     def known(self):
         """What `current` has found, if it is sure to hold still; costs microseconds and never waits, unlike that."""
         found = self._found
-        if found and all(tree.quiet(version) for tree, version in zip(self._trees, found[0][1], strict=True)):
+        trees = self._trees
+        if found and len(trees) == len(found[0][1]) and all(map(Tree.quiet, trees, found[0][1])):
             if isinstance(found[1], runtime.InstallError):
                 raise found[1]
             return found
@@ -55,8 +59,6 @@ class Sources:
 
     def version(self):
         """Changes with every save of a file."""
-        if not self._trees:
-            self._trees = [tree(directory) for directory in (self.code, *self.layers, *self.unbuilt)]
         return tuple(tree.version() for tree in self._trees)
 
     def _path(self, name, say):
@@ -70,13 +72,33 @@ class Sources:
 
 def forget_bytecode(code):
     """Removes the __pycache__ below `code`: bytecode counts as current for a save of the same second and size."""
-    for cache in Path(code).rglob("__pycache__"):
-        shutil.rmtree(cache, ignore_errors=True)
+    for directory, below, _ in os.walk(code):
+        if "__pycache__" in below:
+            shutil.rmtree(os.path.join(directory, "__pycache__"), ignore_errors=True)
+        below[:] = filter(own, below)
 
 
-def tree(directory):
-    """The watch.Tree of the directory, one for all that ask."""
+def trees(code):
+    """One watch.Tree for `code`, and one for each thing elsewhere that its manifest installs or reads."""
+    found = manifest.Manifest()
+    with contextlib.suppress(runtime.InstallError):  # who installs says it
+        found = manifest.read(code)
+    away = [path for path in (*found.places, *found.files) if not path.absolute().is_relative_to(os.path.abspath(code))]
+    return [
+        tree(code),
+        *(tree(path) if path.is_dir() else tree(path.parent, False, re.escape(path.name)) for path in away),
+    ]
+
+
+def version(code):
+    """Changes with every save of a file that counts for the code."""
+    return [tree.version() for tree in trees(code)]
+
+
+def tree(directory, recursive=True, wanted=".*"):
+    """The watch.Tree of these arguments, one for all that ask."""
+    key = (str(directory), recursive, wanted)
     with _lock:
-        if directory not in _trees:
-            _trees[directory] = Tree(directory)
-        return _trees[directory]
+        if key not in _trees:
+            _trees[key] = Tree(directory, recursive, wanted)
+        return _trees[key]

@@ -23,8 +23,15 @@ if sys.platform == "linux":
     _MOVED = flags.ISDIR | flags.DELETE_SELF | flags.MOVE_SELF | flags.Q_OVERFLOW | flags.IGNORED
 
 _SILENT = {"9p", "cifs", "nfs", "nfs4", "prl_fs", "smb3", "vboxsf", "virtiofs"}
-_NOT_SOURCE = re.compile(r"__pycache__|.*\.pyc(\.\d+)?|.*\.sw[a-z]|4913|.*~")
+_NOT_SOURCE = re.compile(
+    r"__pycache__|.*\.egg-info|\.(aws-sam|git|tools|venv)(\..*)?|.*\.pyc(\.\d+)?|.*\.sw[a-z]|4913|.*~"
+)
 _SAVE_S = 0.25
+
+
+def own(name: str) -> bool:
+    """Whether a file or directory of this name is somebody's source, and not what a program keeps beside it."""
+    return not _NOT_SOURCE.fullmatch(name)
 
 
 class Tree:
@@ -91,7 +98,7 @@ class Tree:
         seen = set()
         for directory, below, files in os.walk(self._directory, followlinks=True):
             real = os.path.realpath(directory)
-            below[:] = [name for name in below if self._recursive and not _NOT_SOURCE.fullmatch(name)]
+            below[:] = [name for name in below if self._recursive and own(name)]
             if real in seen:
                 below.clear()
             else:
@@ -108,7 +115,7 @@ class Tree:
             for event in events:
                 file = (event.wd, event.name)
                 if event.mask & _MOVED:
-                    if not event.mask & flags.ISDIR or (self._recursive and not _NOT_SOURCE.fullmatch(event.name)):
+                    if not event.mask & flags.ISDIR or (self._recursive and own(event.name)):
                         self._version += 1
                         return self._look()
                 elif self._counts(event.name):
@@ -124,7 +131,7 @@ class Tree:
         self._left_open |= saving
 
     def _counts(self, name):
-        return self._wanted.fullmatch(name) and not _NOT_SOURCE.fullmatch(name)
+        return self._wanted.fullmatch(name) and own(name)
 
     def _scan(self):
         found = {}
