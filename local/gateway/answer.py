@@ -126,7 +126,7 @@ def too_slow(request: Request, match: Match) -> Response:
 def too_large(request: Request, match: Match) -> Response:
     """The event is larger than Lambda takes (6 MB): 413."""
     found = _own(refused(413, match.api.kind, request.id, request.extended_id), request, match)
-    return replace(found, note=": the event, with the body in it, has more than 6 MB, the most that Lambda takes")
+    return replace(found, note=": the event, with the body in it, has more than 6 MB, more than Lambda takes")
 
 
 def mock(request: Request, match: Match) -> Response:
