@@ -75,12 +75,14 @@ class ApiGateway:
         if self._recorder and function:
             note += await asyncio.to_thread(self._record, request, function, content, result)
         if result.error:
-            return replace(answer.failed(request, match), note=note)
+            return replace(answer.failed(request, match), note=f"{note}: {shown(_reason(result.payload))}")
         answered = answer.response(result.payload, request, match)
         for remark in answered.remarks:
-            if remark not in self._said or answered.refused:
+            if remark not in self._said:
                 self._said.add(remark)
                 say(shown(remark))
+        if answered.refused:
+            note += f": {shown(answered.refused)}"
         return replace(answered.response, note=note) if note else answered.response
 
     def _record(self, request: Request, function: Function, content: dict[str, Any], result: Result) -> str:
@@ -134,8 +136,7 @@ class ApiGateway:
         except TooLarge:
             return answer.too_large(request, match)
         except CannotRun as error:
-            say(str(error))
-            return answer.failed(request, match)
+            return replace(answer.failed(request, match), note=f": {' '.join(str(error).split())}")
 
     def _static_file(self, request: Request) -> Response | None:
         if self._static is None or request.method not in ("GET", "HEAD"):
@@ -157,3 +158,10 @@ def _note(result: Result) -> str:
     """What the terminal's line adds about an invoke: a cold start, and memory that is nearly used up."""
     cold = f", init {result.init * 1000:.0f} ms" if result.init is not None else ""
     return cold + (f", {result.memory} MB used, nearly all that MemorySize gives" if result.tight else "")
+
+
+def _reason(payload: bytes) -> str:
+    """The first line of an error that a function has ended in; a traceback has been printed before."""
+    error = json.loads(payload)
+    text = re.sub(r"^RequestId: \S+ Error: ", "", str(error.get("errorMessage") or "")).partition("\n")[0]
+    return ": ".join(filter(None, (error.get("errorType"), text)))

@@ -167,7 +167,7 @@ class Pool:
                     fleet.starting += 1
                     start = self._task(self._start(fleet, invoke, waiter))
                 if not start:
-                    await asyncio.wait({waiter}, timeout=pause)
+                    await asyncio.wait({waiter}, timeout=_MOMENT_S if fleet.waiting[0] is waiter else pause)
                     pause = min(2 * pause, _LONGEST_PAUSE_S)
                     continue
                 both: tuple[asyncio.Future[Any], ...] = (waiter, start)
@@ -327,7 +327,7 @@ class _Fleet:
         Each environment is taken to need for an invoke what is usual, or what its present one has taken by now.
         """
         if not self.environments and not self.starting:
-            return True
+            return self.waiting[0] is waiter  # each may fail, and then those would starve that have waited longest
         if self.function.debugged:
             return False
         # One at a time while they get on, since a start slows down everything else.

@@ -133,7 +133,10 @@ def _installed(text: str, what: str, runtime: str, say: Say, architecture: str |
 
     def fill(new: Path, holding: int) -> None:
         say(f"==> Installing {os.path.relpath(what.removeprefix('--requirements=')) if what[0] == '-' else what}")
-        _pip_install(holding, *target, f"--target={new}", what)
+        try:
+            _pip_install(holding, *target, f"--target={new}", what)
+        except InstallError as error:
+            raise InstallError(f"{error}{uv.advice(error, 'save a file of the function')}") from None
 
     if not home.exists():
         _make(home, Path.exists, say, fill)

@@ -83,11 +83,11 @@ class _NoBase64(Exception):
 
 @dataclass(frozen=True)
 class Answer:
-    """`remarks` are lines for the terminal; those of an answer that is not `refused` need to be printed only once."""
+    """`remarks` are lines for the terminal, each of which says enough once; `refused` is why the client gets an error."""
 
     response: Response
     remarks: tuple[str, ...] = ()
-    refused: bool = False
+    refused: str = ""
 
 
 def response(payload: bytes, request: Request, match: Match) -> Answer:
@@ -97,15 +97,14 @@ def response(payload: bytes, request: Request, match: Match) -> Answer:
     none. There is no Content-Length.
     """
     remarks: list[str] = []
-    refused = True
+    refused = ""
     try:
-        found, refused = _response(payload, request, match, remarks), False
+        found = _response(payload, request, match, remarks)
     except _Malformed as error:
-        status = 502 if match.api.kind == "rest" else 500
-        remarks.append(f"{status}, malformed answer: {error}")
+        refused = f"malformed answer: {error}"
         found = failed(request, match)
     except _NoBase64:
-        remarks.append("500, isBase64Encoded is true and the body is no base64: base64.b64encode it")
+        refused = "isBase64Encoded is true and the body is no base64: base64.b64encode it"
         found = _own(errors.failed(match.api.kind, request.id, request.extended_id, rest=500), request, match)
     return Answer(found, tuple(f"{match.route.function}: {remark}" for remark in remarks), refused)
 

@@ -144,7 +144,7 @@ class _Source:
         self._physical = physical
         self._parameters = {**pseudo, **parameters}
         self._children: dict[str, _Source | None] = {}
-        document = get_template_data(file)
+        document = _document(file)
         if not isinstance(document, dict) or not isinstance(document.get("Resources"), dict):
             raise InvalidSamDocumentException(f"{file} is not a template: it has no Resources")
         found.files.add(os.path.abspath(file))
@@ -252,9 +252,15 @@ class _Source:
         file = SamLocalStackProvider.normalize_resource_path(self._file, location.removeprefix("file://"))
         self._found.files.add(os.path.abspath(file))
         try:
-            return get_template_data(file)
+            return _document(file)
         except (TemplateNotFoundException, TemplateFailedParsingException) as error:
             raise LookupError(str(error)) from None
+
+
+def _document(file: str) -> Any:
+    if os.path.exists(file) and not os.path.isfile(file):  # reading a FIFO would take for ever
+        raise TemplateFailedParsingException(f"{file} is not a file")
+    return get_template_data(file)
 
 
 def _share_layers(found: Stacks) -> None:

@@ -7,13 +7,14 @@ import re
 import signal
 import subprocess
 import threading
-import time
 import urllib.error
 import urllib.request
 import zipfile
+from pathlib import Path
 
 import pytest
 
+ROOT = Path(__file__).parents[3]
 ACCOUNT = "000000000000"
 FAILING = """
   Broken:
@@ -222,7 +223,11 @@ def test_interrupted_then_failed_then_mended_deploys(project, emulator, new_mach
 
 
 def interrupt(project, environment):
-    """Ctrl-C during the build."""
+    """Ctrl-C during the build, with the tools themselves."""
+    tools = project / ".tools"
+    warm = tools.readlink()
+    tools.unlink()
+    tools.symlink_to(ROOT / ".tools")
     process = subprocess.Popen(
         [project / "deploy.sh"], env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
@@ -230,6 +235,8 @@ def interrupt(project, environment):
         assert "==> Building\n" in iter(process.stderr.readline, "")
         os.killpg(process.pid, signal.SIGINT)
     assert process.wait(10) != 0
+    tools.unlink()
+    tools.symlink_to(warm)
 
 
 def test_delete_removes_everything_and_can_be_repeated(emulator, deploy):
@@ -539,16 +546,3 @@ def test_delete_says_what_goes_and_what_stays(project, emulator, deploy):
     assert {made["Items"], made["Notes"]} & set(emulator.client("dynamodb").list_tables()["TableNames"]) == {
         made["Notes"]
     }
-
-
-def test_deployment_without_a_change_takes_seconds(deploy):
-    deploy(STACK_NAME="quick")
-
-    # The machine has other work too: one quiet moment is enough.
-    times = []
-    while len(times) < 10 and min(times, default=4) >= 4:
-        begun = time.monotonic()
-        assert deploy(STACK_NAME="quick").returncode == 0
-        times.append(time.monotonic() - begun)
-
-    assert min(times) < 4

@@ -427,6 +427,25 @@ async def test_many_clients_of_a_quick_handler_need_few_environments(engine):
 
 
 @run
+async def test_requests_to_code_that_does_not_import_are_answered_in_turn(engine):
+    """None of those that ask waits while others come, fail, and ask again."""
+    engine.save("1 / 0\n")
+    asked, answered = [], []
+
+    async def client():
+        for _ in range(2):
+            number = len(asked)
+            asked.append(number)
+            await engine.ask()
+            answered.append(number)
+
+    await asyncio.gather(*[client() for _ in range(8)])
+
+    assert max(later - number for later, number in enumerate(answered)) <= 1
+    assert max(number - earlier for earlier, number in enumerate(answered)) <= 1
+
+
+@run
 async def test_requests_beyond_the_limit_wait_and_another_function_finds_room(engine):
     engine.save(COUNTING)
     engine.pool._limit = 4

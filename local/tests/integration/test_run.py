@@ -172,6 +172,17 @@ def test_broken_template_leaves_the_last_good_one_serving(server):
     assert server.get() == (200, {"message": "edited"})
 
 
+def test_template_that_becomes_a_fifo_leaves_the_last_good_one_serving(server):
+    template, kept = server.project / "template.yaml", server.project / "kept"
+    template.rename(kept)
+    os.mkfifo(template)
+
+    assert server.get(timeout=10) == (200, HELLO)
+    assert server.says("not reloaded, still serving the last valid template: ")
+    assert "template.yaml is not a file" in server.terminal
+    kept.replace(template)
+
+
 def test_malformed_answer_is_502_and_the_terminal_says_how_to_mend_it(server):
     server.save("src/lambda.py", "def handler(event, context):\n    return {'statusCode': 200, 'body': {'a': 1}}\n")
 

@@ -99,7 +99,7 @@ def served(apis, case):
     result |= {"event": json.loads(json.dumps(event(sent, match, context))), "function": match.route.function}
     payload = case["text"] if "text" in case else json.dumps(case.get("answer", DONE))
     found = answer.response(payload.encode(), sent, match)
-    return result | {"client": found.response, "remarks": found.remarks}
+    return result | {"client": found.response, "remarks": [*found.remarks, found.refused]}
 
 
 def value(document, path):
