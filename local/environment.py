@@ -60,11 +60,14 @@ class _Turn:
 class Environment:
     """One execution environment, which starts at once. All methods are called from the event loop's thread.
 
-    `line` is the file descriptor of a pipe whose other end is held by this process alone, `trace` that of the invoke it
-    starts for. What the function prints goes to `output`, with Lambda's own lines if `verbose`. Raises OSError.
+    `line` is the file descriptor of a pipe whose other end is held by this process alone. What the function prints goes
+    to `output`, with Lambda's own lines if `verbose`. `mounts` says whether the system allows what confinement.mount
+    does. Raises OSError.
     """
 
-    def __init__(self, function: Function, code: Code, output: BinaryIO, line: int, trace: str, verbose: bool) -> None:
+    def __init__(
+        self, function: Function, code: Code, output: BinaryIO, line: int, verbose: bool, mounts: bool
+    ) -> None:
         self.function, self.code = function, code
         self._loop = asyncio.get_running_loop()
         self._verbose = verbose
@@ -80,7 +83,7 @@ class Environment:
         self._log = Log(output)
         self._socket, theirs = socket.socketpair()
         try:
-            self._process = self._start(theirs.fileno(), line, trace)
+            self._process = self._start(theirs.fileno(), line, mounts)
         except BaseException:
             self._log.close()
             self._socket.close()
@@ -92,11 +95,12 @@ class Environment:
         self._loop.add_reader(self._socket, self._readable)
         self._loop.add_reader(self._log.reading, self._printed)
 
-    def _start(self, connection: int, line: int, trace: str) -> subprocess.Popen[bytes]:
+    def _start(self, connection: int, line: int, mounts: bool) -> subprocess.Popen[bytes]:
         handler = debugging.HANDLER if self.function.debugged else self.function.handler
         _, interpreter, path = self.code
-        command = [interpreter, bootstrap.__file__, handler, str(connection), str(line)]
-        environment = variables(self.function, interpreter, path, self._marker, trace)
+        read_only = os.pathsep.join(filter(os.path.isdir, (self.function.code, *self.function.layers, *path)))
+        command = [interpreter, bootstrap.__file__, handler, str(connection), str(line), f"{mounts:d}", read_only]
+        environment = variables(self.function, interpreter, path, self._marker)
         if wrapper := environment.get("AWS_LAMBDA_EXEC_WRAPPER"):
             # From a shell, as Lambda does it: when the file is missing, that ends with status 127.
             # https://docs.aws.amazon.com/lambda/latest/dg/runtimes-modify.html#runtime-wrapper
@@ -287,7 +291,7 @@ class Environment:
             turn.answer.set_result(Result(payload, error, log, duration, init, used, used > _TIGHT * size))
 
 
-def variables(function: Function, interpreter: str, path: tuple[str, ...], id: str, trace: str) -> dict[str, str]:
+def variables(function: Function, interpreter: str, path: tuple[str, ...], id: str) -> dict[str, str]:
     """The whole environment of a function: Lambda's, the function's own, and nothing of the developer's but PATH.
 
     What points to places of Lambda (/var/task, /opt) points to those that stand for them. HOME is nobody's, since
@@ -329,7 +333,6 @@ def variables(function: Function, interpreter: str, path: tuple[str, ...], id: s
         "LAMBDA_TASK_ROOT": function.code,
         "PWD": function.code,
         "_HANDLER": function.handler,
-        "_X_AMZN_TRACE_ID": trace,
     }
 
 

@@ -95,7 +95,7 @@ async def _answer(
         function,
         event,
         request.id,
-        trace=request.trace,
+        trace=request.function_trace,
         tenant=tenant,
         client_context=_client_context(headers.get("x-amz-client-context")),
         tail=tail == "Tail",

@@ -8,6 +8,8 @@ import errno
 import os
 import resource
 import statistics
+import subprocess
+import sys
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from typing import Any, BinaryIO, TypeVar
@@ -15,6 +17,7 @@ from typing import Any, BinaryIO, TypeVar
 from local import debugging, runtime
 from local.engine import EVENT_LIMIT, CannotRun, Function, Invoke, Result, StillRunning, TooLarge
 from local.environment import Code, Environment, InitFailed, NotRun
+from local.inside import confinement
 from local.sources import Sources
 from local.terminal import say
 
@@ -64,6 +67,8 @@ class Pool:
         self._closed = False
         # Every environment holds the first, and ends itself once nobody holds the second any more.
         self._line, self._held = os.pipe()
+        # One process tries it, so that none ends up half way.
+        self._trying = subprocess.Popen([sys.executable, "-I", "-S", confinement.__file__])
 
     def describe(self) -> list[str]:
         lines = ["Engine: processes, no container engine needed"]
@@ -71,7 +76,10 @@ class Pool:
             try:
                 runtime.python(name, say)
             except runtime.InstallError as error:
-                raise CannotRun(str(error)) from None
+                if len(self._runtimes) == 1:
+                    raise CannotRun(str(error)) from None
+                lines.append(f"no function with the runtime {name} can run: {error}")
+                continue
             found = runtime.version(name)
             if not found.startswith(name.removeprefix("python") + "."):
                 lines.append(f"{name} is not on this machine and could not be fetched: the function runs on {found}")
@@ -109,6 +117,7 @@ class Pool:
             await asyncio.wait(self._tasks)
         if ending := [environment.end() for environment in self._environments]:
             await asyncio.wait(ending)
+        self._trying.wait()
         for descriptor in (self._line, self._held):
             os.close(descriptor)
 
@@ -196,7 +205,7 @@ class Pool:
                 if fleet.function.debugged and fleet.ending:  # the next one needs its port
                     await asyncio.wait(fleet.ending)
                 try:
-                    environment, failed = self._make(fleet, code, invoke), None
+                    environment, failed = self._make(fleet, code), None
                 except OSError as error:
                     if error.errno in _NO_ROOM and self._environments:
                         return None
@@ -214,13 +223,14 @@ class Pool:
                 if waiter.done():
                     return None
                 fleet.waiting.remove(waiter)
-                raise _Ended(await self._use(fleet, self._make(fleet, code, invoke), invoke))
+                raise _Ended(await self._use(fleet, self._make(fleet, code), invoke))
         finally:
             fleet.starting -= 1
             fleet.started = asyncio.get_running_loop().time()
 
-    def _make(self, fleet: _Fleet, code: Code, invoke: Invoke) -> Environment:
-        environment = Environment(fleet.function, code, self._output, self._line, invoke.trace, self._verbose)
+    def _make(self, fleet: _Fleet, code: Code) -> Environment:
+        mounts = not self._trying.wait()
+        environment = Environment(fleet.function, code, self._output, self._line, self._verbose, mounts)
         self._environments.add(environment)
         return environment
 

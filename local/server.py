@@ -217,6 +217,13 @@ class _Sent(web.Response):
         await super()._prepare_headers()
         del self.headers["Server"]
 
+    async def _write_headers(self) -> None:
+        await super()._write_headers()
+        # aiohttp writes UTF-8, which clients read as what it is in HTTP, ISO 8859-1 (RFC 9110, 5.5).
+        writer: Any = self._payload_writer
+        if not writer._headers_buf.isascii():
+            writer._headers_buf = writer._headers_buf.decode().encode("latin-1", "replace")
+
 
 def _request(raw: web.BaseRequest, port: int, scheme: Literal["http", "https"]) -> Request:
     """The request without its body, which is not there yet."""

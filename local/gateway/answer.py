@@ -83,7 +83,7 @@ class _NoBase64(Exception):
 
 @dataclass(frozen=True)
 class Answer:
-    """`remarks` are lines for the terminal, each of which says enough once; `refused` is why the client gets an error."""
+    """`remarks` are lines for the terminal, each enough when said once; `refused` is why the client gets an error."""
 
     response: Response
     remarks: tuple[str, ...] = ()
@@ -190,7 +190,7 @@ def _response(payload: bytes, request: Request, match: Match, remarks: list[str]
     if status == 204:
         headers = [(name, value) for name, value in headers if name.lower() != "content-type"]
     if rest:
-        headers.append(("X-Amzn-Trace-Id", request.trace))
+        headers.append(("X-Amzn-Trace-Id", request.function_trace))
     return _finished(status, headers, body, request, match)
 
 

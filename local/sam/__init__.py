@@ -54,10 +54,11 @@ def run(
     aws: Aws,
     deployed: Deployed | None = None,
     recorder: Recorder | None = None,
+    keys: tuple[str, ...] = (),
     platform_log: bool = False,
 ) -> None:
     """Runs `sam local ARGUMENTS`, in containers or in processes, and ends the process as sam does."""
-    once = Once(containers, arguments[0] != "invoke", aws, deployed, recorder, platform_log)
+    once = Once(containers, arguments[0] != "invoke", aws, deployed, recorder, keys, platform_log)
     invoke_context.InvokeContext = functools.partial(Context, once)  # type: ignore[assignment, misc]
     local_api_service.LocalApiService = _ApiService  # type: ignore[assignment, misc]
     local_lambda_service.LocalLambdaService = _LambdaService  # type: ignore[assignment, misc]
@@ -106,8 +107,8 @@ class _ApiService(_Service):
             self._run.reading = lambda_invoke_context.unauthorized()
         static = Path(lambda_invoke_context.get_cwd(), static_dir or "public")
         with _told():
-            recorder = lambda_invoke_context.once.recorder
-            self._gateway = ApiGateway(self._run, static if static.is_dir() else None, recorder)
+            once = lambda_invoke_context.once
+            self._gateway = ApiGateway(self._run, static if static.is_dir() else None, once.recorder, once.keys)
 
     def start(self) -> None:
         self._serve(self._gateway, self._gateway.describe)

@@ -450,18 +450,32 @@ def test_dependency_that_cannot_be_resolved_is_one_line(project, deploy):
     )
 
 
-def test_stack_without_endpoint_is_a_success(project, deploy):
+LOOP = """
+  Fn::ForEach::Functions:
+  - Name
+  - [alpha, beta]
+  - ${Name}Function:
+      Type: AWS::Serverless::Function
+      Metadata: {BuildMethod: python-uv}
+      Properties: {CodeUri: src/, Handler: lambda.handler}
+"""
+
+
+def test_stack_without_endpoint_and_with_a_loop_is_a_success(project, emulator, deploy):
+    """An Fn::ForEach needs no option where Transform names AWS::LanguageExtensions."""
     template = project / "template.yaml"
     text = template.read_text().replace("Type: Api", "Type: Schedule")
     text = text.replace(
         "            Path: /my-endpoint\n            Method: GET\n", "            Schedule: rate(1 day)\n"
     )
-    template.write_text(text[: text.index("Outputs:")])
+    text = text.replace("Transform: AWS::Serverless", "Transform: [AWS::LanguageExtensions, AWS::Serverless")
+    template.write_text(text[: text.index("Outputs:")].replace("2016-10-31\n", "2016-10-31]\n") + LOOP)
 
     done = deploy(STACK_NAME="nightly")
 
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
     assert last_line(done.stderr) == "==> Deployed; the stack has no output MyEndpointUrl, so there is no URL to show"
+    assert {"alphaFunction", "betaFunction", "MyFunction"} < emulator.resources("nightly").keys()
 
 
 def test_url_is_what_the_output_says(project, emulator, deploy):

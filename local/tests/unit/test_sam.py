@@ -50,9 +50,6 @@ CALLED = {
         "LocalLambdaService.start": "self",
     },
     "samcli.commands._utils.template": {"get_template_data": "template_file"},
-    "samcli.lib.cfn_language_extensions.sam_integration": {
-        "expand_language_extensions": "template parameter_values enabled",
-    },
     "samcli.lib.providers.provider": {
         "Stack.__init__": "self parent_stack_path name location parameters template_dict metadata "
         "original_template_dict",
