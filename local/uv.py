@@ -5,7 +5,6 @@ import re
 import subprocess
 from pathlib import Path
 
-
 _NETWORK = re.compile(
     "network|connect|dns|resolv(e|ing) (address|host)|timed out|fetch|download|proxy|offline|zip file|hashes", re.I
 )

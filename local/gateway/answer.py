@@ -82,7 +82,7 @@ class _NoBase64(Exception):
 
 @dataclass(frozen=True)
 class Answer:
-    """`remarks` are lines for the terminal, each of which says enough once; `refused` is why the client gets an error."""
+    """`remarks` are lines for the terminal, each needed only once; `refused` is why the client gets an error."""
 
     response: Response
     remarks: tuple[str, ...] = ()
