@@ -83,7 +83,7 @@ class _NoBase64(Exception):
 
 @dataclass(frozen=True)
 class Answer:
-    """`remarks` are lines for the terminal, each enough when said once; `refused` is why the client gets an error."""
+    """`remarks` are lines for the terminal, each needed only once; `refused` is why the client gets an error."""
 
     response: Response
     remarks: tuple[str, ...] = ()
