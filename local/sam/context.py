@@ -230,16 +230,19 @@ class Context(InvokeContext):
         if makes and ".aws-sam" not in os.path.abspath(self._template_file).split(os.sep):
             built = ".tools/bin/sam build && ./run.sh --template .aws-sam/build/template.yaml"
             yield f"makefiles do not run here, the source is taken as it is: {', '.join(makes)}. After a build: {built}"
+        for arn, layer in layers.items():
+            users = ", ".join(one.full_path for one in functions if arn in [each.arn for each in one.layers])
+            if not layer.is_defined_within_template and not self.once.containers:
+                yield f"{users} without the layer {arn}: only a container engine gets one that is not in the template"
+            elif not layer.is_defined_within_template and not self._aws_profile:
+                yield f"{users} cannot run: the layer {arn} is fetched with your credentials; ./run.sh --profile NAME"
         if self.once.containers:
             return
         for name, one in made.items():
             if one.container_only:
                 yield f"{name} {one.container_only}"
-        for arn, layer in layers.items():
-            if not layer.is_defined_within_template:
-                users = ", ".join(one.full_path for one in functions if arn in [each.arn for each in one.layers])
-                yield f"{users} without the layer {arn}: only a container engine gets one that is not in the template"
-            elif layer.codeuri and not layer.build_method:
+        for layer in layers.values():
+            if layer.codeuri and not layer.build_method:
                 with contextlib.suppress(OSError):
                     found = os.listdir(self._directory(resolve_code_path(self.get_cwd(), layer.codeuri)))
                     if others := ", ".join(sorted(set(found) - _SEARCHED)):
@@ -326,8 +329,9 @@ class Runner(LocalLambdaRunner):
     def invoke(self, function_identifier: str, event: str, tenant_id: str | None = None, **options: Any) -> Any:
         """In processes, the engine's one invoke; `stdout` among the options gets its answer."""
         event = recording.event_in(event)
-        for remark in self.context.remarks:
-            say(remark)
+        if not self.context.once.serves:
+            for remark in self.context.remarks:
+                say(remark)
         if self.local_runtime:
             if not isinstance(options["stderr"], Log):
                 options["stderr"] = Log(options["stderr"])

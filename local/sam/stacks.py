@@ -167,6 +167,12 @@ class _Source:
             elif resource.get("Type") in _DOCUMENTS:
                 self._read_document(name, resource)
             elif resource.get("Type") in LAYERS:
+                properties = resource.get("Properties", {})
+                content = properties.get("ContentUri", properties.get("Content"))
+                if not isinstance(content, str) or content.startswith("s3://"):
+                    self._leave_out(
+                        name, "its content is in S3; to use it here, let its path lead to the folder with it"
+                    )
                 self._found.layers.setdefault(self.template.value({"Ref": name}), self._anywhere(resource))
             elif resource.get("Type") == "AWS::Serverless::Function":
                 self._leave_out_strays(name, resource, resources)

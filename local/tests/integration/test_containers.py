@@ -157,3 +157,15 @@ def wait_until(true):
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def test_start_alone_says_what_does_not_run(serve, project):
+    template = project / "template.yaml"
+    text = template.read_text().replace(
+        "    Properties:\n", "    Properties:\n      FunctionUrlConfig: {AuthType: NONE}\n", 1
+    )
+    template.write_text(text)
+    server = serve()
+
+    assert [server.get(), server.get()] == [HELLO, HELLO]
+    assert server.terminal.count("the function URL of MyFunction is not served here") == 1
