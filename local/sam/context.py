@@ -113,7 +113,7 @@ class Context(InvokeContext):
         for function in functions:
             try:
                 made[function.full_path] = self.function(function)
-            except UserException as error:
+            except Exception as error:  # whatever one function makes it raise
                 self._read.remarks.append(f"{function.full_path} is left out: {error}")
         functions = [function for function in functions if function.full_path in made]
         apis = self._read.apis(functions, self.region, self.account, self.once.authorize)
