@@ -6,6 +6,8 @@ Where inotify cannot be had, or does not report (another system than Linux, a ne
 left), times and sizes of the files are compared instead.
 """
 
+from __future__ import annotations
+
 import contextlib
 import os
 import re
@@ -13,7 +15,9 @@ import select
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 if sys.platform == "linux":
     from inotify_simple import INotify, flags
@@ -28,6 +32,9 @@ _NOT_SOURCE = re.compile(
 )
 _SAVE_S = 0.25
 
+# By directory and name: time, size and so on.
+_Files = dict[tuple[str, str], tuple[int, ...]]
+
 
 def own(name: str) -> bool:
     """Whether a file or directory of this name is somebody's source, and not what a program keeps beside it."""
@@ -40,17 +47,18 @@ class Tree:
     `wanted` is a regular expression that a file's whole name must match to count. Thread-safe.
     """
 
-    def __init__(self, directory, recursive=True, wanted=".*"):
+    def __init__(self, directory: str | Path, recursive: bool = True, wanted: str = ".*") -> None:
         self._directory = Path(directory)
         self._recursive = recursive
         self._wanted = re.compile(wanted)
         self._lock = threading.Lock()
         self._version = 0
-        self._left_open = set()
-        self._queue = None
+        self._left_open: set[tuple[int, str]] = set()
+        self._queue: Any = None  # of inotify
+        self._seen: _Files = {}  # without it
         self._look()
 
-    def version(self):
+    def version(self) -> int:
         """A number that is larger than before when a file has changed. Waits for a save that is under way."""
         with self._lock:
             if self._queue is None:
@@ -71,7 +79,7 @@ class Tree:
             return False
         return not self._lock.locked() and self._version == version
 
-    def _look(self):
+    def _look(self) -> None:
         if self._queue is not None:
             self._queue.close()
         try:
@@ -81,9 +89,9 @@ class Tree:
         if self._queue:
             self._poll = select.poll()
             self._poll.register(self._queue.fileno(), select.POLLIN)
-        self._seen = None if self._queue else self._scan()
+        self._seen = {} if self._queue else self._scan()
 
-    def _watch(self):
+    def _watch(self) -> Any:
         queue = INotify(nonblocking=True)
         try:
             # The first even if it cannot be read, which is an error here: nothing else would tell when it can.
@@ -94,8 +102,8 @@ class Tree:
             raise
         return queue
 
-    def _walk(self):
-        seen = set()
+    def _walk(self) -> Iterator[tuple[str, list[str]]]:
+        seen: set[str] = set()
         for directory, below, files in os.walk(self._directory, followlinks=True):
             real = os.path.realpath(directory)
             below[:] = [name for name in below if self._recursive and own(name)]
@@ -105,11 +113,11 @@ class Tree:
                 seen.add(real)
                 yield directory, files
 
-    def _drain(self):
+    def _drain(self) -> None:
         events = self._queue.read(timeout=0)
         if not events:
             return
-        saving = set()
+        saving: set[tuple[int, str]] = set()
         deadline = time.monotonic() + _SAVE_S
         while events:
             for event in events:
@@ -130,11 +138,11 @@ class Tree:
             events = self._queue.read(timeout=int(left * 1000)) if left > 0 else []
         self._left_open |= saving
 
-    def _counts(self, name):
-        return self._wanted.fullmatch(name) and own(name)
+    def _counts(self, name: str) -> bool:
+        return bool(self._wanted.fullmatch(name)) and own(name)
 
-    def _scan(self):
-        found = {}
+    def _scan(self) -> _Files:
+        found: _Files = {}
         for directory, files in self._walk():
             for file in filter(self._counts, files):
                 with contextlib.suppress(FileNotFoundError):
@@ -143,7 +151,7 @@ class Tree:
         return found
 
 
-def _reports(directory):
+def _reports(directory: Path) -> bool:
     """Whether inotify sees every change there: not where another machine can write."""
     if sys.platform != "linux":
         return False

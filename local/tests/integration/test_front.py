@@ -102,7 +102,7 @@ def test_answer_is_that_of_the_front_and_the_next_request_works(server, name):
 
     answers = exchange(server.port, data)
 
-    assert time.monotonic() - begin < 5
+    assert time.monotonic() - begin < 10
     assert [status for status, _, _ in answers] == statuses
     for status, headers, body in answers:
         assert headers["content-type"] == "application/json"
@@ -142,7 +142,7 @@ def test_idle_and_half_sent_connections_do_not_delay_a_request(server):
     try:
         begin = time.monotonic()
         assert server.get() == (200, {"message": "Hello from Lambda"})
-        assert time.monotonic() - begin < 2
+        assert time.monotonic() - begin < 8
     finally:
         for connection in waiting:
             connection.close()

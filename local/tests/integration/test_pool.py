@@ -153,7 +153,7 @@ def test_fault_is_told_and_the_next_good_save_answers(engine, source, kind, told
 
         result = await engine.result(id="the-id")
 
-        assert time.monotonic() - begin < 5
+        assert time.monotonic() - begin < 9
 
         error = json.loads(result.payload)
         assert (result.error, error["errorType"]) == ("Unhandled", kind)
@@ -190,7 +190,7 @@ async def test_timeout_is_told_and_kills(engine):
 
     result = await engine.result(True, id="the-id", tail=True)
 
-    assert 0.9 < time.monotonic() - begin < 3
+    assert 0.9 < time.monotonic() - begin < 8
     text = "RequestId: the-id Error: Task timed out after 1.00 seconds"
     assert json.loads(result.payload) == {"errorType": "Sandbox.Timedout", "errorMessage": text}
     assert re.search(r"\d{4}-\d\d-\d\dT\S+Z the-id Task timed out after 1.00 seconds\n", engine.output.text)
@@ -218,7 +218,7 @@ async def test_init_that_takes_too_long_happens_once_more_within_the_time_of_the
     try:
         begin = time.monotonic()
         assert (await engine.ask())["errorType"] == "Sandbox.Timedout"
-        assert 1.4 < time.monotonic() - begin < 4
+        assert 1.4 < time.monotonic() - begin < 20
         assert "INIT_REPORT Init Duration: 500.00 ms\tPhase: init\tStatus: timeout\n" in engine.output.text
         engine.save(
             "import os, time\nif not os.path.exists('../again'):\n    open('../again', 'w')\n    time.sleep(30)\n"
@@ -283,7 +283,7 @@ async def test_more_memory_than_it_may_have_is_out_of_memory(engine):
         result = await engine.result(event, id="the-id", tail=True)
         assert json.loads(result.payload) == {"errorType": "Runtime.OutOfMemory", "errorMessage": text}
         assert b"\tMax Memory Used: 128 MB\t" in result.log
-        assert time.monotonic() - begin < 5
+        assert time.monotonic() - begin < 8
     assert (await engine.result([112, 0])).tight is True
 
 
@@ -412,7 +412,7 @@ async def test_module_state_stays_and_eight_at_once_share_none(engine):
 
     answers = await asyncio.gather(*[engine.ask(1) for _ in range(8)])
 
-    assert time.monotonic() - begin < 1.5  # one after the other they take eight seconds
+    assert time.monotonic() - begin < 6  # one after the other they take eight seconds
     assert len({pid for pid, _ in answers}) == 8
 
 
@@ -628,7 +628,7 @@ async def test_environment_that_forks_and_dies_is_seen_to_be_dead(engine):
     begin = time.monotonic()
 
     assert "exit status 7" in (await engine.ask())["errorMessage"]
-    assert time.monotonic() - begin < 5
+    assert time.monotonic() - begin < 30
 
 
 SERVER = """
