@@ -161,6 +161,9 @@ class Context(InvokeContext):
     def account(self) -> str:
         return str((self._global_parameter_overrides or {}).get("AWS::AccountId", _ACCOUNT))
 
+    def arn(self, function_name: str) -> str:
+        return f"arn:aws:lambda:{self.region}:{self.account}:function:{function_name}"
+
     def outdated(self) -> bool:
         seen, self._seen = self._seen, self._versions()
         return seen != self._seen
@@ -206,7 +209,7 @@ class Context(InvokeContext):
         return Function(
             name=found.full_path,
             function_name=name,
-            arn=f"arn:aws:lambda:{self.region}:{self.account}:function:{name}",
+            arn=self.arn(name),
             handler=handler,
             runtime=config.runtime or "",
             architecture=found.architecture,
@@ -358,6 +361,9 @@ class Runner(LocalLambdaRunner):
         made.shell_env_values = {}
         given = {name: "" for name in made.override_values if name.startswith(ENDPOINT)}  # declared or not
         made.variables = {**given, **self.context.once.aws.endpoints, **made.variables}
+        made.name = function.functionname or function.name
+        if self.context.once.containers and str(function.runtime).startswith("python"):
+            made.variables["FUNCTION_ARN"] = self.context.arn(made.name)  # for inside/container/sitecustomize.py
         # In a terminal a log line is a line; JSON is for the log group.
         group = (function.logging_config or {}).get("LogGroup") or f"/aws/lambda/{function.functionname}"
         made.logging_config = {"LogGroup": group}
