@@ -79,6 +79,7 @@ CALLED = {
         "StreamWriter.write_str": "self output",
     },
     "samcli.lib.utils.version_checker": {"_inform_newer_version": "force_check"},
+    "samcli.local.docker.container": {"requests.post": None, "Container._make_http_request": "self event tenant_id"},
     "samcli.local.docker.lambda_container": {"LambdaContainer._get_default_entry_point": ""},
     "samcli.local.docker.container_client_factory": {"ContainerClientFactory.create_client": ""},
     "samcli.local.docker.lambda_image": {
@@ -97,6 +98,7 @@ CALLED = {
         "extra_hosts container_dns",
         "WarmLambdaRuntime._configure_interrupt": "self function_full_path timeout container is_debugging",
     },
+    "samcli.local.lambdafn.env_vars": {"EnvironmentVariables.name": None},
     "samcli.local.lambdafn.zip": {"unzip": "zip_file_path output_dir permission mount_symlinks"},
     "samcli.local.layers.layer_downloader": {"LayerDownloader": "layer_cache cwd stacks lambda_client mount_symlinks"},
 }
