@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from local import watch
+from local import sources, watch
 
 
 @pytest.fixture(params=["inotify", "scan"])
@@ -178,6 +178,25 @@ def test_what_editors_and_python_write_beside_sources_does_not_count(directory, 
     (directory / "__pycache__" / "a.cpython-313.pyc").write_text("1")
 
     assert tree.version() == before
+
+
+def test_what_tools_keep_in_a_project_does_not_count(directory):
+    """Whose folder may be a function's, with CodeUri: ."""
+    (directory / ".venv").mkdir()
+    tree = watch.Tree(directory)
+    before = tree.version()
+
+    for place in (".venv/lib", ".tools.new", ".aws-sam/build", ".git", "mine.egg-info"):
+        (directory / place).mkdir(parents=True)
+        (directory / place / "a.py").write_text("1")
+        (directory / place / "__pycache__").mkdir()
+    assert tree.version() == before
+
+    (directory / "below" / "__pycache__").mkdir()
+    sources.forget_bytecode(directory)
+    assert [str(found.parent.relative_to(directory)) for found in sorted(directory.rglob("__pycache__"))] == [
+        *(".aws-sam/build", ".git", ".tools.new", ".venv/lib", "mine.egg-info"),
+    ]
 
 
 def test_only_wanted_names_count(directory):
