@@ -23,9 +23,14 @@ READY, RESULT, ERROR, INIT_ERROR = b"R", b"A", b"E", b"I"
 
 
 def main(handler, connection, line, mounts, read_only):
+    # Compiled anew, they would cost each start more than all that they do.
+    writes, sys.dont_write_bytecode = sys.dont_write_bytecode, False
     import confinement
     import lifeline
 
+    sys.dont_write_bytecode = writes
+    if mounts:  # while there is one thread: another would keep it from getting user namespaces
+        confinement.mount(read_only, [sys.prefix, sys.base_prefix, os.path.dirname(__file__)])
     marker = os.environ["AWS_LAMBDA_LOG_STREAM_NAME"].rpartition("]")[2]
     for descriptor in (connection, line):
         os.set_inheritable(descriptor, False)
@@ -33,8 +38,6 @@ def main(handler, connection, line, mounts, read_only):
     nothing = os.open(os.devnull, os.O_WRONLY)
     os.register_at_fork(after_in_child=lambda: os.dup2(nothing, connection, inheritable=False))
     lifeline.watch(line, marker)
-    if mounts:
-        confinement.mount(read_only, [sys.prefix, sys.base_prefix, os.path.dirname(__file__)])
     confinement.without_shared_memory()
     # What the function imports is its own: nothing of this directory, nor the compiled part of AWS's client.
     del sys.modules["lifeline"], sys.modules["confinement"]
