@@ -16,6 +16,11 @@ fail() {
   exit 1
 }
 
+# To read a FIFO would take for ever.
+for file in template.yaml env.json samconfig.toml requirements.txt {src,tests,local,local/inside}/requirements.txt; do
+  if [ -e "$file" ] && [ ! -f "$file" ]; then fail "$file is not a file; put one in its place, or remove it: rm -r $file"; fi
+done
+
 # What they were made from is written into them last: while it is the same, they are whole and current.
 tools() { [ -x .tools/bin/python ] && [ ! -e .tools.old ] && cat requirements.txt local/requirements.txt local/inside/requirements.txt | cmp -s - .tools/installed; }
 venv() { [ -x .venv/bin/python ] && [ ! -e .venv.old ] && needs 2>/dev/null | cmp -s - .venv/installed; }

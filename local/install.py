@@ -25,7 +25,6 @@ TEMPLATE, CODE = Path("template.yaml"), Path("src")
 # What .venv gets besides, in this order; the function's own versions come first.
 BESIDES = (Path("tests/requirements.txt"), Path("requirements.txt"))
 COMMANDS = ("aws", "sam", "uv", "uvx")
-_NETWORK = re.compile("network|connect|dns|resolv(e|ing) (address|host)|timed out|fetch|download|proxy|offline", re.I)
 
 
 def main(arguments: list[str]) -> None:
@@ -36,11 +35,11 @@ def main(arguments: list[str]) -> None:
         try:
             install_tools(holding)
         except (uv.InstallError, OSError) as error:
-            sys.exit(f"install.sh: could not install the tools: {error}{advice(error)}")
+            sys.exit(f"install.sh: could not install the tools: {error}{_advice(error)}")
         try:
             install_venv(holding, quiet=lenient)
         except (uv.InstallError, OSError) as error:
-            line = f"install.sh: could not install what tests need into .venv: {error}{advice(error)}"
+            line = f"install.sh: could not install what tests need into .venv: {error}{_advice(error)}"
             say(line) if lenient else sys.exit(line)
 
 
@@ -234,16 +233,8 @@ def _read(file: Path) -> str:
     return manifest.text(file) if file.exists() else ""
 
 
-def advice(error: Exception) -> str:
-    """What to do about it, where the reason does not say so itself."""
-    text = str(error)
-    if isinstance(error, NoVenv):
-        return ""
-    if "No space left" in text:
-        return "; free some space, then run ./install.sh again"
-    if _NETWORK.search(text):
-        return "; check the network (or the proxy: HTTPS_PROXY), then run ./install.sh again"
-    return ""
+def _advice(error: Exception) -> str:
+    return "" if isinstance(error, NoVenv) else uv.advice(error, "run ./install.sh again")
 
 
 def say(line: str) -> None:

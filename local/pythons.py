@@ -36,7 +36,8 @@ def find_or_fetch(number: str, fetched: Path, uv: Path, say: Callable[[str], Non
     if found := find(number, fetched):
         return found
     failed = fetched / f".failed-{number}"
-    if failed.exists() and time.time() - failed.stat().st_mtime < _FETCH_AGAIN_S:
+    # A clock that was put back must not make it wait for longer.
+    if failed.exists() and 0 <= time.time() - failed.stat().st_mtime < _FETCH_AGAIN_S:
         return None
     say(f"==> Fetching Python {number}, the Runtime of template.yaml")
     fetched.mkdir(parents=True, exist_ok=True)

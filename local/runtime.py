@@ -145,9 +145,15 @@ def _installed(
     def made(home: Path) -> bool:
         return home.exists() and (not moving or home in _current)
 
+    def filled(new: Path, holding: int) -> None:
+        try:
+            fill(new, target, holding)
+        except InstallError as error:
+            raise InstallError(f"{error}{uv.advice(error, 'save a file of the function')}") from None
+
     if not made(home):
         try:
-            _make(home, made, say, lambda new, holding: fill(new, target, holding))
+            _make(home, made, say, filled)
         except InstallError as error:
             if not home.exists():
                 raise

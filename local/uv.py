@@ -12,6 +12,11 @@ _PIPS = {
 }
 
 
+_NETWORK = re.compile(
+    "network|connect|dns|resolv(e|ing) (address|host)|timed out|fetch|download|proxy|offline|zip file|hashes", re.I
+)
+
+
 class InstallError(Exception):
     """Something could not be installed; the text is the installer's reason, in one line."""
 
@@ -52,5 +57,16 @@ def reason(text: str) -> str:
     """The error in what an installer says on stderr, in one line, without progress, warnings and ornaments."""
     lines = text.splitlines()
     first = next((number for number, line in enumerate(lines) if re.match(r"\s*(error:|ERROR:|×)", line)), 0)
+    if any(line.startswith("Traceback ") for line in lines[first:]):  # pip's, when the disk is full
+        lines, first = lines[-1:], 0
     plain = re.sub(r"[×╰─▶│├]+|\b(error|ERROR): |hint: ", " ", " ".join(lines[first:]))
     return re.sub(r"\s+", " ", plain).strip()
+
+
+def advice(error: Exception, then: str) -> str:
+    """What to do about it, where the reason does not say so itself."""
+    if "No space left" in str(error):
+        return f"; free some space, then {then}"
+    if _NETWORK.search(str(error)):
+        return f"; check the network (or the proxy: HTTPS_PROXY), then {then}"
+    return ""

@@ -6,6 +6,8 @@ Where inotify cannot be had, or does not report (another system than Linux, a ne
 left), times and sizes of the files are compared instead.
 """
 
+from __future__ import annotations
+
 import contextlib
 import errno
 import os
@@ -14,7 +16,9 @@ import select
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 if sys.platform == "linux":
     from inotify_simple import INotify, flags
@@ -33,6 +37,9 @@ _NOT_SOURCE = re.compile(
 _SAVE_S = 0.25
 _MOST_LINKS = 40  # as in the kernel
 
+# By directory and name: time, size and so on.
+_Files = dict[tuple[str, str], tuple[int, ...]]
+
 
 def own(name: str) -> bool:
     """Whether a file or directory of this name is somebody's source, and not what a program keeps beside it."""
@@ -45,17 +52,18 @@ class Tree:
     `wanted` is a regular expression that a file's whole name must match to count. Thread-safe.
     """
 
-    def __init__(self, directory, recursive=True, wanted=".*"):
+    def __init__(self, directory: str | Path, recursive: bool = True, wanted: str = ".*") -> None:
         self._directory = Path(directory)
         self._recursive = recursive
         self._wanted = re.compile(wanted)
         self._lock = threading.Lock()
         self._version = 0
-        self._left_open = set()
-        self._queue = None
+        self._left_open: set[tuple[int, str]] = set()
+        self._queue: Any = None  # of inotify
+        self._seen: _Files = {}  # without it
         self._look()
 
-    def version(self):
+    def version(self) -> int:
         """A number that is larger than before when a file has changed. Waits for a save that is under way."""
         with self._lock:
             if self._queue is None:
@@ -76,7 +84,7 @@ class Tree:
             return False
         return not self._lock.locked() and self._version == version
 
-    def _look(self):
+    def _look(self) -> None:
         if self._queue is not None:
             self._queue.close()
         try:
@@ -86,16 +94,17 @@ class Tree:
         if self._queue:
             self._poll = select.poll()
             self._poll.register(self._queue.fileno(), select.POLLIN)
-        self._seen = None if self._queue else self._scan()
+        self._seen = {} if self._queue else self._scan()
 
-    def _watch(self):
+    def _watch(self) -> Any:
         queue = INotify(nonblocking=True)
         # The watches of the directories, and (watch, name) of what the links in them lead to, wherever that lies.
-        self._own, self._linked = set(), set()
+        self._own: set[int] = set()
+        self._linked: set[tuple[int, str]] = set()
         try:
             # The first even if it cannot be read, which is an error here: nothing else would tell when it can.
             self._own.add(queue.add_watch(self._directory, _WATCHED))
-            links = [self._directory]
+            links: list[str | Path] = [self._directory]
             for directory, files in self._walk(links):
                 self._own.add(queue.add_watch(directory, _WATCHED))
                 links += [os.path.join(directory, file) for file in filter(self._counts, files)]
@@ -109,9 +118,9 @@ class Tree:
             raise
         return queue
 
-    def _walk(self, met=None):
+    def _walk(self, met: list[str | Path] | None = None) -> Iterator[tuple[str, list[str]]]:
         """Each directory with the names of its files; the directories below it go to `met`."""
-        seen = set()
+        seen: set[str] = set()
         for directory, below, files in os.walk(self._directory, followlinks=True):
             real = os.path.realpath(directory)
             below[:] = [name for name in below if self._recursive and own(name)]
@@ -123,11 +132,12 @@ class Tree:
                 seen.add(real)
                 yield directory, files
 
-    def _drain(self):
+    def _drain(self) -> None:
         events = self._queue.read(timeout=0)
         if not events:
             return
-        saving, moved = set(), False
+        saving: set[tuple[int, str]] = set()
+        moved = False
         deadline = time.monotonic() + _SAVE_S
         while events:
             for event in events:
@@ -154,11 +164,11 @@ class Tree:
         if moved:
             self._look()
 
-    def _counts(self, name):
-        return self._wanted.fullmatch(name) and own(name)
+    def _counts(self, name: str) -> bool:
+        return bool(self._wanted.fullmatch(name)) and own(name)
 
-    def _scan(self):
-        found = {}
+    def _scan(self) -> _Files:
+        found: _Files = {}
         for directory, files in self._walk():
             for file in filter(self._counts, files):
                 with contextlib.suppress(FileNotFoundError):
@@ -167,7 +177,7 @@ class Tree:
         return found
 
 
-def _steps(path):
+def _steps(path: str | Path) -> Iterator[tuple[str, str]]:
     """(directory, name) of each link on the way to what the path leads to, and of that."""
     path = os.path.abspath(path)
     for _ in range(_MOST_LINKS):
@@ -178,7 +188,7 @@ def _steps(path):
         path = os.path.normpath(os.path.join(link.parent, os.readlink(link), os.path.relpath(path, link)))
 
 
-def _reports(directory):
+def _reports(directory: str | Path) -> bool:
     """Whether inotify sees every change there: not where another machine can write."""
     if sys.platform != "linux":
         return False

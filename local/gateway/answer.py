@@ -12,7 +12,7 @@ import base64
 import binascii
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from local.gateway import cors, errors
@@ -42,6 +42,7 @@ _REMAPPED = frozenset(
         "user-agent",
         "www-authenticate",
         "x-amzn-requestid",
+        "x-forwarded-for",
     )
 )
 _DROPPED = frozenset(
@@ -82,11 +83,11 @@ class _NoBase64(Exception):
 
 @dataclass(frozen=True)
 class Answer:
-    """`remarks` are lines for the terminal; those of an answer that is not `refused` need to be printed only once."""
+    """`remarks` are lines for the terminal, each enough when said once; `refused` is why the client gets an error."""
 
     response: Response
     remarks: tuple[str, ...] = ()
-    refused: bool = False
+    refused: str = ""
 
 
 def response(payload: bytes, request: Request, match: Match) -> Answer:
@@ -96,15 +97,14 @@ def response(payload: bytes, request: Request, match: Match) -> Answer:
     none. There is no Content-Length.
     """
     remarks: list[str] = []
-    refused = True
+    refused = ""
     try:
-        found, refused = _response(payload, request, match, remarks), False
+        found = _response(payload, request, match, remarks)
     except _Malformed as error:
-        status = 502 if match.api.kind == "rest" else 500
-        remarks.append(f"{status}, malformed answer: {error}")
+        refused = f"malformed answer: {error}"
         found = failed(request, match)
     except _NoBase64:
-        remarks.append("500, isBase64Encoded is true and the body is no base64: base64.b64encode it")
+        refused = "isBase64Encoded is true and the body is no base64: base64.b64encode it"
         found = _own(errors.failed(match.api.kind, request.id, request.extended_id, rest=500), request, match)
     return Answer(found, tuple(f"{match.route.function}: {remark}" for remark in remarks), refused)
 
@@ -124,7 +124,8 @@ def too_slow(request: Request, match: Match) -> Response:
 
 def too_large(request: Request, match: Match) -> Response:
     """The event is larger than Lambda takes (6 MB): 413."""
-    return _own(refused(413, match.api.kind, request.id, request.extended_id), request, match)
+    found = _own(refused(413, match.api.kind, request.id, request.extended_id), request, match)
+    return replace(found, note=": the event, with the body in it, has more than 6 MB, the most that Lambda takes")
 
 
 def mock(request: Request, match: Match) -> Response:
@@ -189,7 +190,7 @@ def _response(payload: bytes, request: Request, match: Match, remarks: list[str]
     if status == 204:
         headers = [(name, value) for name, value in headers if name.lower() != "content-type"]
     if rest:
-        headers.append(("X-Amzn-Trace-Id", request.trace))
+        headers.append(("X-Amzn-Trace-Id", request.function_trace))
     return _finished(status, headers, body, request, match)
 
 

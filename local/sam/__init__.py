@@ -8,6 +8,7 @@ this package names anything of SAM CLI. What is put in the place of its own, and
 - InvokeContext: its template is read again after a save, and what it gives becomes our values.
 - LocalApiService, LocalLambdaService: served by our gateway on our server.
 - version_checker: asks a package index at the start.
+- SamTranslatorWrapper: takes a fifth of the start, and is not needed (light.py).
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import local.sam.light  # noqa: F401, before anything of SAM CLI
+
+# isort: split
 from samcli.cli.main import cli
 from samcli.commands.exceptions import UserException
 from samcli.commands.local.cli_common import invoke_context
@@ -50,9 +54,11 @@ def run(
     aws: Aws,
     deployed: Deployed | None = None,
     recorder: Recorder | None = None,
+    keys: tuple[str, ...] = (),
+    platform_log: bool = False,
 ) -> None:
     """Runs `sam local ARGUMENTS`, in containers or in processes, and ends the process as sam does."""
-    once = Once(containers, arguments[0] != "invoke", aws, deployed, recorder)
+    once = Once(containers, arguments[0] != "invoke", aws, deployed, recorder, keys, platform_log)
     invoke_context.InvokeContext = functools.partial(Context, once)  # type: ignore[assignment, misc]
     local_api_service.LocalApiService = _ApiService  # type: ignore[assignment, misc]
     local_lambda_service.LocalLambdaService = _LambdaService  # type: ignore[assignment, misc]
@@ -101,8 +107,8 @@ class _ApiService(_Service):
             self._run.reading = lambda_invoke_context.unauthorized()
         static = Path(lambda_invoke_context.get_cwd(), static_dir or "public")
         with _told():
-            recorder = lambda_invoke_context.once.recorder
-            self._gateway = ApiGateway(self._run, static if static.is_dir() else None, recorder)
+            once = lambda_invoke_context.once
+            self._gateway = ApiGateway(self._run, static if static.is_dir() else None, once.recorder, once.keys)
 
     def start(self) -> None:
         self._serve(self._gateway, self._gateway.describe)
@@ -133,4 +139,4 @@ def engine_of(context: Context) -> Callable[[Run], Any]:
         return Containers
     functions = context.project.functions.values()
     runtimes = [function.runtime for function in functions if not function.container_only]
-    return lambda _: Pool(context.stderr.stream.buffer, runtimes)
+    return lambda _: Pool(context.stderr.stream.buffer, runtimes, context.once.platform_log)

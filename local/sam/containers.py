@@ -34,6 +34,7 @@ from samcli.local.docker.manager import ContainerManager, DockerImagePullFailedE
 from local import debugging, runtime, sources
 from local.aws import ENDPOINT, is_local
 from local.engine import EVENT_LIMIT, RESULT_LIMIT, CannotRun, Invoke, Result, StillRunning, TooLarge
+from local.platform_log import stream
 from local.reaper import Reaper
 from local.run import Run
 from local.sam.engine import container_engine, remove_containers
@@ -43,6 +44,9 @@ from local.terminal import say
 
 # What the runtime client still says when its container is ended.
 _LAST_WORDS = re.compile(rb"\[ERROR\] \[\d+\] LAMBDA_RUNTIME Failed to get next invocation[^\n]*\n?")
+# What the function has printed without a newline, and the emulator's line behind it.
+_ENDS = (b"START RequestId: ", b"END RequestId: ")
+_OPEN_LINE = re.compile(rb"([^\n])(?=(?:START|END) RequestId: [0-9a-f-]{36})")
 _CANNOT = (
     UserException,
     DockerImagePullFailedException,
@@ -95,6 +99,7 @@ class Containers:
                 "start it again, or do without: ./run.sh --no-docker"
             ) from None
         finally:
+            log.end_line()
             gc.collect()  # each container's client and streams form cycles, with open connections to the engine
         payload = written.getvalue().encode()
         if not payload:
@@ -121,9 +126,16 @@ class Log(StreamWriter):
         self.write_bytes(output.encode())
 
     def write_bytes(self, output: bytes) -> None:
-        output = _LAST_WORDS.sub(b"", output)
+        output = _OPEN_LINE.sub(rb"\1\n", _LAST_WORDS.sub(b"", output))
+        if output.startswith(_ENDS):
+            self.end_line()
         self.written += output
         super().write_str(output.decode(errors="replace"))
+
+    def end_line(self) -> None:
+        """Ends the line that the function has left open, so that nothing else stands behind it."""
+        if self.written[-1:] not in (b"", b"\n"):
+            self.write_bytes(b"\n")
 
 
 class Manager(ContainerManager):
@@ -140,6 +152,8 @@ class Manager(ContainerManager):
     def create(self, container: Any, context: Any) -> None:
         _equip(container)
         self._lead_to_host(container)
+        own = {"AWS_LAMBDA_LOG_STREAM_NAME": stream(uuid.uuid4().hex)}
+        container._env_vars = {"AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR", **(container._env_vars or {}), **own}
         name, _, value = self._label.partition("=")
         container._labels[name] = value
         self._reaper.ensure()

@@ -15,7 +15,6 @@ from typing import Any
 
 from samcli.commands._utils.template import TemplateFailedParsingException, TemplateNotFoundException, get_template_data
 from samcli.commands.validate.lib.exceptions import InvalidSamDocumentException
-from samcli.lib.cfn_language_extensions.sam_integration import expand_language_extensions
 from samcli.lib.providers.provider import Function as SamFunction
 from samcli.lib.providers.provider import Stack
 from samcli.lib.providers.sam_function_provider import SamFunctionProvider
@@ -144,14 +143,12 @@ class _Source:
         self._physical = physical
         self._parameters = {**pseudo, **parameters}
         self._children: dict[str, _Source | None] = {}
-        document = get_template_data(file)
+        document = _document(file)
         if not isinstance(document, dict) or not isinstance(document.get("Resources"), dict):
             raise InvalidSamDocumentException(f"{file} is not a template: it has no Resources")
         found.files.add(os.path.abspath(file))
-        expanded = expand_language_extensions(document, parameter_values=self._parameters, enabled=extensions)
         path = posixpath.join(parent, name)
-        document = expanded.expanded_template
-        self.template = Template(document, parameters, pseudo, path, self._include, self._nested, physical)
+        self.template = Template(document, parameters, pseudo, path, self._include, self._nested, physical, extensions)
 
     def collect(self) -> None:
         """Appends the stack, and those nested in it, to what was found."""
@@ -252,9 +249,15 @@ class _Source:
         file = SamLocalStackProvider.normalize_resource_path(self._file, location.removeprefix("file://"))
         self._found.files.add(os.path.abspath(file))
         try:
-            return get_template_data(file)
+            return _document(file)
         except (TemplateNotFoundException, TemplateFailedParsingException) as error:
             raise LookupError(str(error)) from None
+
+
+def _document(file: str) -> Any:
+    if os.path.exists(file) and not os.path.isfile(file):  # reading a FIFO would take for ever
+        raise TemplateFailedParsingException(f"{file} is not a file")
+    return get_template_data(file)
 
 
 def _share_layers(found: Stacks) -> None:
@@ -288,8 +291,8 @@ def _merge_globals(stack: Stack) -> None:
 
 
 def _implicit(resource: Mapping[str, Any]) -> Iterator[str]:
-    """The names of the APIs that SAM makes for a function's events, which name none."""
-    if resource.get("Type") == "AWS::Serverless::Function":
+    """The names of the APIs that SAM makes for events, which name none."""
+    if resource.get("Type") in ("AWS::Serverless::Function", "AWS::Serverless::StateMachine"):
         for event in resource.get("Properties", {}).get("Events", {}).values():
             properties = event.get("Properties") or {}
             if event.get("Type") == "Api" and "RestApiId" not in properties:

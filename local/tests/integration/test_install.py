@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from index import Index
 
 from local import lock, pythons
 
@@ -137,6 +138,17 @@ def test_unknown_option_is_refused(machine, arguments):
     assert (code, errors) == (1, [f"install.sh: unknown option {' '.join(arguments)}; see ./install.sh --help"])
 
 
+@pytest.mark.parametrize("name", ["template.yaml", "env.json", "src/requirements.txt"])
+def test_fifo_in_place_of_a_file_is_named(machine, name):
+    machine.function_needs("")
+    file = machine.project / name
+    file.unlink(missing_ok=True)
+    os.mkfifo(file)
+
+    said = f"install.sh: {name} is not a file; put one in its place, or remove it: rm -r {name}"
+    assert machine.install("--tools") == (1, "", [said])
+
+
 def test_check_of_machine_with_everything(machine):
     machine.has_uv()
     machine.has("docker", "exit 0")
@@ -209,7 +221,7 @@ def test_check_does_not_wait_for_engine_that_hangs(machine):
     _, found, _ = machine.check()
 
     assert found["container engine"] in ("optional", "missing")
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 30
 
 
 def test_check_only_warns_of_port_that_is_taken(machine):
@@ -256,9 +268,7 @@ def test_installed_in_folder_with_space_and_then_left_alone(machine, with_uv):
     assert sorted(path.name for path in machine.project.iterdir() if path.name[0] == ".") == [".tools", ".venv"]
 
     before = sorted((path, path.lstat().st_mtime_ns) for path in machine.project.rglob("*"))
-    started = time.monotonic()
     assert machine.install(PYTHONHOME="nowhere") == (0, "", [])  # no Python is even started
-    assert time.monotonic() - started < 1
     assert sorted((path, path.lstat().st_mtime_ns) for path in machine.project.rglob("*")) == before
 
 
@@ -401,6 +411,10 @@ def test_stand_in_is_said_and_replaced_once_the_right_python_is_there(machine, a
     # Neither fetched nor made again.
     code, _, errors = machine.install(**nowhere)
     assert (code, len(errors)) == (0, 1) and re.fullmatch(stand_in, errors[0])
+    # The clock has been put back by a day.
+    (failed,) = (machine.project / ".tools" / "lambda" / "pythons").glob(".failed-*")
+    os.utime(failed, (time.time() + 86400,) * 2)
+    assert machine.install(**nowhere)[2][0] == fetching
     # ./run.sh says which Python the function has.
     assert machine.install("--tools", **nowhere) == (0, "", [])
 
@@ -578,6 +592,74 @@ def test_what_was_installed_stays_when_its_successor_fails(machine):
     assert (code, errors[0]) == (1, INTO_TOOLS)
     assert "could not install the tools: " in errors[1] and "no-such-package-anywhere" in errors[1]
     assert machine.imports(".tools", "chevron") == ["chevron"]
+
+
+@pytest.fixture
+def index():
+    opened = Index()
+    yield opened
+    opened.close()
+
+
+def test_network_that_fails_in_the_middle_is_said_and_costs_nothing_that_worked(machine, index):
+    machine.has_uv()
+    machine.needs_few_tools()
+    machine.install()
+    own = {"UV_INDEX": index.url, "UV_CACHE_DIR": str(machine.project.parent / "cache")}
+    machine.function_needs("halfway==1.0\n")
+
+    code, _, (into, said) = machine.install(**own)
+    assert (code, into) == (1, INTO_VENV)
+    assert said.startswith(
+        "install.sh: could not install what tests need into .venv: Failed to download `halfway==1.0`"
+    )
+    assert said.endswith("; check the network (or the proxy: HTTPS_PROXY), then run ./install.sh again")
+    assert machine.install("--tools", **own)[0] == 0
+    assert machine.imports(".venv", "encodings") == ["encodings"]
+
+    index.broken = False
+    assert machine.install(**own) == (0, "", [INTO_VENV])
+    assert machine.imports(".venv", "halfway") == ["halfway"]
+
+
+@pytest.fixture
+def disk(tmp_path, new_machine):
+    """A machine whose folder is on a small disk of its own."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=160m", "tmpfs", place], capture_output=True).returncode:
+        pytest.skip("only root may mount a file system, and not in every container")
+    yield Machine(place, {**new_machine, "HOME": str(tmp_path), "PIP_CONFIG_FILE": os.devnull})
+    subprocess.run(["umount", place], check=True)
+
+
+def test_full_disk_is_said_and_costs_nothing_that_worked(disk):
+    disk.has_uv()
+    disk.needs_few_tools()
+    assert disk.install() == (0, "", [INTO_TOOLS, INTO_VENV])
+    full = disk.project / "full"
+    with pytest.raises(OSError, match="No space left"):
+        full.write_bytes(bytes(160_000_000))
+    os.truncate(full, full.stat().st_size - 65_536)
+    disk.function_needs("packaging==26.0\n")
+
+    for _ in range(2):
+        code, _, (into, said) = disk.install()
+        assert (code, into) == (1, INTO_VENV)
+        assert said.startswith("install.sh: could not install what tests need into .venv: ")
+        assert "No space left on device" in said
+        assert said.endswith("; free some space, then run ./install.sh again")
+    assert disk.install("--tools")[0] == 0
+    assert disk.imports(".venv", "encodings") == ["encodings"]
+    (disk.project / "local" / "requirements.txt").write_text("packaging==26.0\n")
+    code, _, (into, said) = disk.install()
+    assert (code, into) == (1, INTO_TOOLS)
+    assert said.endswith("; free some space, then run ./install.sh again")
+    assert disk.imports(".tools", "chevron") == ["chevron"]
+
+    full.unlink()
+    assert disk.install() == (0, "", [INTO_TOOLS, INTO_VENV])
+    assert disk.imports(".venv", "packaging") == ["packaging"]
 
 
 def test_python_with_neither_pip_nor_venv_names_package_to_install(machine):

@@ -4,10 +4,14 @@ import ast
 import importlib
 import inspect
 import re
+import subprocess
+import sys
 from importlib import metadata
 from pathlib import Path
 
 import pytest
+
+from local.sam.light import TRANSLATOR
 
 ROOT = Path(__file__).parents[3]
 
@@ -46,9 +50,6 @@ CALLED = {
         "LocalLambdaService.start": "self",
     },
     "samcli.commands._utils.template": {"get_template_data": "template_file"},
-    "samcli.lib.cfn_language_extensions.sam_integration": {
-        "expand_language_extensions": "template parameter_values enabled",
-    },
     "samcli.lib.providers.provider": {
         "Stack.__init__": "self parent_stack_path name location parameters template_dict metadata "
         "original_template_dict",
@@ -157,6 +158,17 @@ def test_function_of_a_template_has_the_same_fields():
     function = find("samcli.lib.providers.provider", "Function")
 
     assert [name for name in fields.split() if not hasattr(function, name)] == []
+
+
+def test_translator_stays_out_and_nothing_but_the_providers_asks_for_it():
+    command = "import local.sam, sys; print('samtranslator.translator.translator' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", command], cwd=ROOT, capture_output=True, text=True, check=True)
+    package = Path(find("samcli").__file__).parent
+    asking = [file for file in package.rglob("*.py") if f"from {TRANSLATOR} import" in file.read_text()]
+
+    assert done.stdout == "False\n"
+    assert (package.parent / f"{TRANSLATOR.replace('.', '/')}.py").exists()
+    assert [str(file.relative_to(package)) for file in asking] == ["lib/providers/sam_base_provider.py"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
