@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import time
+import traceback
 
 
 def start(directory, tools, project):
@@ -64,6 +65,8 @@ def serve(path):
             try:
                 status = __main__.main(arguments[0], arguments[1:])
                 sys.stdout.flush()
+            except BaseException:
+                traceback.print_exc()
             finally:
                 os._exit(status)
         for descriptor in descriptors:
