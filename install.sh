@@ -26,7 +26,8 @@ tools() { [ -x .tools/bin/python ] && [ ! -e .tools.old ] && cat requirements.tx
 venv() { [ -x .venv/bin/python ] && [ ! -e .venv.old ] && needs 2>/dev/null | cmp -s - .venv/installed; }
 needs() {
   sed -n 's/.*Runtime[^A-Za-z0-9]*\(python3\.[0-9]*\).*/\1/p' template.yaml | head -n 1
-  cat src/requirements.txt tests/requirements.txt requirements.txt || true
+  if [ -e src/requirements.txt ]; then cat src/requirements.txt; else cat src/pyproject.toml src/uv.lock; fi
+  cat tests/requirements.txt requirements.txt || true
 }
 
 case "$*" in

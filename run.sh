@@ -1,14 +1,17 @@
 #!/usr/bin/env bash
 # Serves the API of template.yaml at http://127.0.0.1:3000, in containers, or without them if no container engine runs.
 #
-# Usage: ./run.sh [--no-docker] [--stack NAME] [--record DIRECTORY] [option of sam local start-api]...
-#        ./run.sh [--no-docker] [--stack NAME] invoke | start-lambda [option of that sam local command]...
+# Usage: ./run.sh [option of its own]... [option of sam local start-api]...
+#        ./run.sh [option of its own]... invoke | start-lambda [option of that command of sam local]...
 #        ./run.sh generate-event [option of sam local generate-event]...
 #        ./run.sh --sam [option of sam local start-api]...   SAM CLI alone, which needs a container engine
 #        ./run.sh --help
 #
+# --no-docker          do without containers, although a container engine runs
+# --platform-log       print Lambda's START, END and REPORT lines, too; containers always do
 # --stack NAME         give functions the names that tables, queues and so on have in this deployed stack
 # --record DIRECTORY   write each request's event, and the function's answer, to a file there
+# --api-key KEY        a key that counts where the API asks for one (default: any; may be given several times)
 # env.json             environment variables for this machine, if it exists (see env.json.example)
 # AWS_ENDPOINT_URL     an emulated AWS on this machine, which functions then call (also AWS_ENDPOINT_URL_DYNAMODB, ...)
 # AWS_REGION           the functions' region (default: AWS_DEFAULT_REGION, then the profile's, then us-east-1)

@@ -1,6 +1,7 @@
 """./run.sh: `sam local` with the engine that this machine has.
 
-Usage: python -m local [--no-docker] [COMMAND] [--stack NAME] [--record DIRECTORY] [option of sam local COMMAND]...
+Usage: python -m local [OPTION]... [COMMAND] [OPTION]... [option of sam local COMMAND]...
+Options of its own: --no-docker, --platform-log, --stack NAME, --record DIRECTORY, --api-key KEY.
 COMMAND is start-api unless it is named; the folder with template.yaml is the current one.
 """
 
@@ -18,7 +19,9 @@ COMMANDS = ("start-api", "start-lambda", "invoke", "generate-event", "execution"
 
 
 def main(arguments: list[str]) -> None:
-    own, arguments = _options("--stack", "--record", flags=["--no-docker"]).parse_known_args(arguments)
+    parser = _options("--stack", "--record", flags=["--no-docker", "--platform-log"])
+    parser.add_argument("--api-key", action="append", default=[])
+    own, arguments = parser.parse_known_args(arguments)
     command = arguments.pop(0) if arguments and arguments[0] in COMMANDS else "start-api"
     if arguments and command not in ("invoke", "execution", "callback", "generate-event") and arguments[0][:1] != "-":
         _fail(f"there is no command {arguments[0]}; see ./run.sh --help")
@@ -39,6 +42,8 @@ def main(arguments: list[str]) -> None:
         _fail(f"--stack is for a command that runs functions, not for {command}; see ./run.sh --help")
     if own.record and command != "start-api":
         _fail(f"--record is for requests to the API; run it without {command}: ./run.sh --record {own.record}")
+    if own.api_key and command != "start-api":
+        _fail(f"--api-key is for requests to the API; run it without {command}")
 
     if serves and command != "invoke":
         never_wait()
@@ -54,7 +59,8 @@ def main(arguments: list[str]) -> None:
     except (deployed.NotFound, recording.CannotRecord) as error:
         _fail(str(error))
     containers = serves and not own.no_docker and bool(sam.container_engine())
-    sam.run([command, *arguments], containers, used, found, recorder)
+    keys = tuple(own.api_key)
+    sam.run([command, *arguments], containers, used, found, recorder, keys, own.platform_log)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -23,7 +23,9 @@ _PAUSE_S, _REMIND_S = 0.02, 10
 class Connection(Protocol):
     """What is made for each connection, an asyncio.Protocol."""
 
-    idle: bool  # it may be closed
+    @property
+    def idle(self) -> bool:
+        """Whether it may be closed."""
 
     def force_close(self) -> None:
         """Closes the connection."""

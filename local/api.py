@@ -7,41 +7,59 @@ import json
 import mimetypes
 import re
 import uuid
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from local.engine import CannotRun, Function, Invoke, Result, StillRunning, TooLarge
 from local.gateway import answer, authorizer, event, limits, validation
-from local.gateway.model import Request, Response
+from local.gateway.model import Request, Response, Route
 from local.gateway.routes import Match
 from local.project import Project
 from local.recording import Recorder
 from local.run import Run
 from local.terminal import say, shown
 
+# Of a request by method, for the one that the start proposes.
+_EFFORT = {"GET": 0, "ANY": 0, "POST": 1, "OPTIONS": 3}
+
 
 class ApiGateway:
     """The APIs of the template; `static` is a directory whose files are served where no route matches, or None.
 
-    `recorder` gets every event of a request, and what the function has answered.
+    `recorder` gets every event of a request, and what the function has answered. `keys` are the valid API keys; without
+    them, any is.
     """
 
-    def __init__(self, run: Run, static: Path | None = None, recorder: Recorder | None = None) -> None:
-        self._run, self._static, self._recorder = run, static, recorder
+    def __init__(
+        self, run: Run, static: Path | None = None, recorder: Recorder | None = None, keys: Collection[str] = ()
+    ) -> None:
+        self._run, self._static, self._recorder, self._keys = run, static, recorder, keys
         self._said: set[str] = set()
         if not run.reading.project.apis:
-            raise CannotRun("template.yaml has no API; to run a function without one: ./run.sh invoke NAME")
+            names = run.reading.project.functions
+            commands = "; run a function without one:" + "".join(f"\n  ./run.sh invoke {name}" for name in names)
+            why = [*run.reading.remarks, f"template.yaml has no API that runs here{commands if names else ''}"]
+            raise CannotRun("\n".join(why))
 
     def describe(self, url: str) -> list[str]:
         """A line for each route, and a command that asks the first one: a GET if there is one, else a POST."""
-        known = [(route.method, route.path) for api in self._run.reading.project.apis for route in api.routes]
-        usable = [one for one in known if one[0] != "OPTIONS"] or known
-        method, path = min(usable, key=lambda one: {"GET": 0, "ANY": 0, "POST": 1}.get(one[0], 2))
+        project = self._run.reading.project
+        known = [route for api in project.apis for route in api.routes]
+
+        def effort(route: Route) -> tuple[bool, bool, int]:
+            function = project.by_name.get(route.function)
+            asked = bool(route.authorizer or route.api_key or route.required)
+            return bool(function and function.container_only), asked, _EFFORT.get(route.method, 2)
+
+        route = min(known, key=effort)
         # No authority vouches for a certificate for this machine.
-        options = ["--insecure"] * url.startswith("https") + ["--request", method] * (method not in ("GET", "ANY"))
-        path = re.sub(r"\{[^}]*\}", "1", path).replace("$default", "/")
-        return [f"{method:7} {url}{path}" for method, path in known] + [
+        options = ["--insecure"] * url.startswith("https")
+        options += ["--request", route.method] * (route.method not in ("GET", "ANY"))
+        options += ["--header", f"'X-Api-Key: {next(iter(self._keys), 'any')}'"] * route.api_key
+        path = re.sub(r"\{[^}]*\}", "1", route.path).replace("$default", "/")
+        return [f"{one.method:7} {url}{one.path.replace('$default', ' ($default)')}" for one in known] + [
             f"Try it: {' '.join(['curl', *options, url + path])}",
             "Changes apply from the next request.",
         ]
@@ -112,7 +130,7 @@ class ApiGateway:
                     told = shown(result.payload.decode(errors="replace"))
                     say(f"500, the authorizer {match.route.authorizer.name} failed, or its answer is malformed: {told}")
                 return context
-        return validation.refusal(request, match) or context
+        return validation.refusal(request, match, self._keys) or context
 
     async def _invoke(
         self, function: Function | None, content: dict[str, Any], request: Request, match: Match, wait: float | None
@@ -129,7 +147,7 @@ class ApiGateway:
         payload = json.dumps(content, separators=(",", ":")).encode()
         try:
             return await self._run.engine.invoke(
-                Invoke(function, payload, str(uuid.uuid4()), request.trace, tenant, wait=wait)
+                Invoke(function, payload, str(uuid.uuid4()), request.function_trace, tenant, wait=wait)
             )
         except StillRunning:
             return answer.too_slow(request, match)

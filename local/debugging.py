@@ -40,7 +40,7 @@ async def keep_awake(run: Run) -> None:
     while True:
         functions = (await run.project()).functions.values()
         for function in (one for one in functions if one.debugged):
-            if seen != (seen := sources.tree(function.code).version()):
+            if seen != (seen := sources.version(function.code)):
                 try:
                     await run.engine.invoke(Invoke(function, json.dumps(WAKE).encode(), str(uuid.uuid4())))
                     say(f"Debugger: attach to port {run.reading.debug_port}; {function.name} breaks on a request")

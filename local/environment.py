@@ -15,12 +15,13 @@ import subprocess
 import time
 import uuid
 from collections.abc import Callable
-from typing import BinaryIO
+from dataclasses import dataclass
+from typing import Any, BinaryIO
 
 from local import debugging
 from local.engine import RESULT_LIMIT, Function, Invoke, Result
 from local.inside import bootstrap, lifeline
-from local.platform_log import Log, report, stamped
+from local.platform_log import Log, report, stamped, stream
 
 # Seconds, for the init alone; a second one has the time of the invoke.
 # https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html#runtimes-lifecycle-ib
@@ -34,6 +35,10 @@ _DAY_S = 86400
 _AT_ONCE = 262144
 
 
+# The version of the files, the interpreter, and the directories that it searches for modules.
+Code = tuple[Any, str, tuple[str, ...]]
+
+
 class NotRun(Exception):
     """The environment was gone before it had read the event, which another one may have instead."""
 
@@ -42,34 +47,43 @@ class InitFailed(Exception):
     """The init has crashed or taken too long, without an error of the function's own; Lambda tries it once more."""
 
 
+@dataclass(frozen=True)
+class _Turn:
+    """The invoke that is under way, and when it began, on the event loop's clock."""
+
+    invoke: Invoke
+    since: float
+    ended: Callable[[float], None]
+    answer: asyncio.Future[Result]
+
+
 class Environment:
     """One execution environment, which starts at once. All methods are called from the event loop's thread.
 
-    `code` is what sources.Sources.current has found: version, interpreter, directories to search. `line` is the file
-    descriptor of a pipe whose other end is held by this process alone, `trace` that of the invoke it starts for. What
-    the function prints goes to `output`, with Lambda's own lines if `verbose`. Raises OSError.
+    `line` is the file descriptor of a pipe whose other end is held by this process alone. What the function prints goes
+    to `output`, with Lambda's own lines if `verbose`. `mounts` says whether the system allows what confinement.mount
+    does. Raises OSError.
     """
 
-    def __init__(self, function: Function, code: tuple, output: BinaryIO, line: int, trace: str, verbose: bool) -> None:
+    def __init__(
+        self, function: Function, code: Code, output: BinaryIO, line: int, verbose: bool, mounts: bool
+    ) -> None:
         self.function, self.code = function, code
-        self.since: float | None = None  # when it got the invoke that it runs, on the event loop's clock
         self._loop = asyncio.get_running_loop()
         self._verbose = verbose
         self._received, self._unread = bytearray(), False
         self._memory, self._stopped = (0, 0), False
-        self._invoke: Invoke | None = None
-        self._answer: asyncio.Future[Result] | None = None
-        self._ended_invoke: Callable[[float], None] | None = None
+        self._turn: _Turn | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._init: float | None = None  # seconds, until an invoke has told it
         self._ready: asyncio.Future[Result | None] = self._loop.create_future()
-        self._ended: asyncio.Task | None = None
+        self._ended: asyncio.Task[None] | None = None
         self._marker = uuid.uuid4().hex
         self._begun = self._loop.time()
         self._log = Log(output)
         self._socket, theirs = socket.socketpair()
         try:
-            self._process = self._start(theirs.fileno(), line, trace)
+            self._process = self._start(theirs.fileno(), line, mounts)
         except BaseException:
             self._log.close()
             self._socket.close()
@@ -81,11 +95,13 @@ class Environment:
         self._loop.add_reader(self._socket, self._readable)
         self._loop.add_reader(self._log.reading, self._printed)
 
-    def _start(self, connection, line, trace):
+    def _start(self, connection: int, line: int, mounts: bool) -> subprocess.Popen[bytes]:
         handler = debugging.HANDLER if self.function.debugged else self.function.handler
-        command = [self.code[1], bootstrap.__file__, handler, str(connection), str(line)]
-        stream = f"{time.strftime('%Y/%m/%d', time.gmtime())}/[$LATEST]{self._marker}"
-        environment = variables(self.function, str(self.code[1]), self.code[2], stream, trace)
+        _, interpreter, path = self.code
+        read_only = os.pathsep.join(filter(os.path.isdir, (self.function.code, *self.function.layers, *path)))
+        storage = str(self.function.storage if mounts else 0)
+        command = [interpreter, bootstrap.__file__, handler, str(connection), str(line), storage, read_only]
+        environment = variables(self.function, interpreter, path, self._marker)
         if wrapper := environment.get("AWS_LAMBDA_EXEC_WRAPPER"):
             # From a shell, as Lambda does it: when the file is missing, that ends with status 127.
             # https://docs.aws.amazon.com/lambda/latest/dg/runtimes-modify.html#runtime-wrapper
@@ -107,15 +123,19 @@ class Environment:
         return self._ready.done()
 
     @property
+    def since(self) -> float | None:
+        """When it got the invoke that it runs, on the event loop's clock."""
+        return self._turn.since if self._turn else None
+
+    @property
     def alive(self) -> bool:
         return self._ended is None and self._process.poll() is None
 
     async def initialize(self) -> Result | None:
         """Waits for the end of the init: None, or the error that the function has ended in. Raises InitFailed."""
-        limit = None if self.function.debugged else INIT_LIMIT
-        await asyncio.wait({self._ready}, timeout=limit)
+        await asyncio.wait({self._ready}, timeout=None if self.function.debugged else INIT_LIMIT)
         if not self._ready.done():
-            self._log.add(f"INIT_REPORT Init Duration: {limit * 1000:.2f} ms\tPhase: init\tStatus: timeout")
+            self._log.add(f"INIT_REPORT Init Duration: {INIT_LIMIT * 1000:.2f} ms\tPhase: init\tStatus: timeout")
             raise InitFailed
         return self._ready.result()
 
@@ -125,20 +145,19 @@ class Environment:
         The time limit counts from now, init or not. `ended` is called, with the seconds it took, before anybody gets
         the result.
         """
-        self.since = now = self._loop.time()
-        self._invoke, self._ended_invoke, self._answer = invoke, ended, self._loop.create_future()
+        self._turn = turn = _Turn(invoke, self._loop.time(), ended, self._loop.create_future())
         if self._verbose or invoke.tail:
             self._log.add(f"START RequestId: {invoke.id} Version: $LATEST", self._verbose)
         limit = _DAY_S if self.function.debugged else self.function.timeout
         deadline = int((time.time() + limit) * 1000)
         fields = (invoke.id, invoke.trace, self.function.arn, deadline, invoke.client_context, invoke.tenant)
         if not self.function.debugged:
-            self._timer = self._loop.call_at(now + min(_LOOK_S, limit), self._look)
+            self._timer = self._loop.call_at(turn.since + min(_LOOK_S, limit), self._look)
         head = json.dumps(fields).encode()
         self._send(bootstrap.REQUEST.pack(len(head), len(invoke.event)) + head + invoke.event)
-        return self._answer
+        return turn.answer
 
-    def end(self) -> asyncio.Task:
+    def end(self) -> asyncio.Task[None]:
         """Ends the process, and everything that it has started."""
         if not self._ended:
             self._loop.remove_reader(self._socket)
@@ -146,14 +165,14 @@ class Environment:
             self._ended = self._loop.create_task(self._end())
         return self._ended
 
-    async def _end(self):
+    async def _end(self) -> None:
         await self._loop.run_in_executor(None, lifeline.end, self._process.pid, self._marker)
         await self._loop.run_in_executor(None, self._process.wait)
         self._loop.remove_reader(self._log.reading)
         self._log.close()
         self._socket.close()
 
-    def _send(self, data):
+    def _send(self, data: bytes | memoryview) -> None:
         try:
             sent = self._socket.send(data)
         except BlockingIOError:
@@ -163,11 +182,11 @@ class Environment:
         if sent < len(data):
             self._loop.add_writer(self._socket, self._go_on, memoryview(data)[sent:])
 
-    def _go_on(self, data):
+    def _go_on(self, data: memoryview) -> None:
         self._loop.remove_writer(self._socket)
         self._send(data)
 
-    def _readable(self):
+    def _readable(self) -> None:
         try:
             data = self._socket.recv(_AT_ONCE)
         except BlockingIOError:
@@ -190,7 +209,7 @@ class Environment:
                 del self._received[:end]
                 self._reply(kind, payload)
 
-    def _reply(self, kind, payload):
+    def _reply(self, kind: bytes, payload: bytes) -> None:
         if kind == bootstrap.READY:
             self._init = self._loop.time() - self._begun
             self._ready.set_result(None)
@@ -200,27 +219,28 @@ class Environment:
         elif not self._outgrown():
             self._finish(payload, "Unhandled" if kind == bootstrap.ERROR else None)
 
-    async def _exit(self):
+    async def _exit(self) -> None:
         """It is gone, or has at least closed its socket."""
         await self.end()
         initialized = self._ready.done()
         if not initialized:
             self._ready.set_exception(InitFailed())
             self._ready.exception()  # nobody may have waited for it
-        if self._unread and initialized and self._answer and not self._answer.done():
-            self._answer.set_exception(NotRun())
+        if self._unread and initialized and self._turn and not self._turn.answer.done():
+            self._turn.answer.set_exception(NotRun())
         self._fail("Runtime.ExitError", _reason(self._process.returncode))
 
-    def _printed(self):
+    def _printed(self) -> None:
         if not self._log.read():
             self._loop.remove_reader(self._log.reading)
 
-    def _look(self):
+    def _look(self) -> None:
         """Looks after an invoke that is under way: its time, and its memory."""
-        limit, now = self.function.timeout, self._loop.time()
-        if now >= self.since + limit:
+        assert self._turn
+        now, limit = self._loop.time(), self.function.timeout
+        if now >= self._turn.since + limit:
             text = f"Task timed out after {limit:.2f} seconds"
-            return self._fail("Sandbox.Timedout", text, stamped(f"{self._invoke.id} {text}"), "Status: timeout")
+            return self._fail("Sandbox.Timedout", text, stamped(f"{self._turn.invoke.id} {text}"), "Status: timeout")
         with contextlib.suppress(OSError, IndexError):
             with open(f"/proc/{self._process.pid}/status", "rb") as file:
                 status = file.read()
@@ -230,9 +250,9 @@ class Environment:
                 if stopped:
                     self._log.add(f"{self.function.name} is stopped; let it go on: kill -CONT {self._process.pid}")
         if not self._outgrown():
-            self._timer = self._loop.call_at(min(now + _LOOK_S, self.since + limit), self._look)
+            self._timer = self._loop.call_at(min(now + _LOOK_S, self._turn.since + limit), self._look)
 
-    def _outgrown(self):
+    def _outgrown(self) -> bool:
         """Whether it has taken more memory than it may; what is the pages of files, the system could drop."""
         peak, files = self._memory
         if self.function.debugged or peak - files <= self.function.memory * 1024:
@@ -240,39 +260,39 @@ class Environment:
         self._fail("Runtime.OutOfMemory", _reason(-signal.SIGKILL))
         return True
 
-    def _fail(self, kind, text, line=None, status=None):
+    def _fail(self, kind: str, text: str, line: str | None = None, status: str | None = None) -> None:
         """The answer is an error of the platform's, and the environment ends."""
         self.end()
-        if self.since is None:
+        if not (turn := self._turn):
             return
         if kind != "Function.ResponseSizeTooLarge":
-            text = f"RequestId: {self._invoke.id} Error: {text}"
-        if not self._answer.done():
+            text = f"RequestId: {turn.invoke.id} Error: {text}"
+        if not turn.answer.done():
             self._log.read()
             self._log.add(line or f"{text}\n{kind}")
         payload = json.dumps({"errorType": kind, "errorMessage": text}).encode()
         self._finish(payload, "Unhandled", status or f"Status: error\tError Type: {kind}")
 
-    def _finish(self, payload, error=None, status=""):
-        if self.since is None:
+    def _finish(self, payload: bytes, error: str | None = None, status: str = "") -> None:
+        if not (turn := self._turn):
             return
-        duration, self.since = self._loop.time() - self.since, None
+        self._turn, duration = None, self._loop.time() - turn.since
         if self._timer:
             self._timer.cancel()
         init, self._init = self._init, None
-        invoke, log, size, used = self._invoke, b"", self.function.memory, -(-self._memory[0] // 1024)
+        invoke, log, size, used = turn.invoke, b"", self.function.memory, -(-self._memory[0] // 1024)
         self._log.read()
         self._log.end_line()
         if self._verbose or invoke.tail:
             self._log.add(f"END RequestId: {invoke.id}", self._verbose)
             self._log.add(report(invoke.id, duration, size, used, init, status), self._verbose)
             log = self._log.take()
-        self._ended_invoke(duration)
-        if not self._answer.done():
-            self._answer.set_result(Result(payload, error, log, duration, init, used, used > _TIGHT * size))
+        turn.ended(duration)
+        if not turn.answer.done():
+            turn.answer.set_result(Result(payload, error, log, duration, init, used, used > _TIGHT * size))
 
 
-def variables(function: Function, interpreter: str, path: tuple[str, ...], stream: str, trace: str) -> dict[str, str]:
+def variables(function: Function, interpreter: str, path: tuple[str, ...], id: str) -> dict[str, str]:
     """The whole environment of a function: Lambda's, the function's own, and nothing of the developer's but PATH.
 
     What points to places of Lambda (/var/task, /opt) points to those that stand for them. HOME is nobody's, since
@@ -308,17 +328,16 @@ def variables(function: Function, interpreter: str, path: tuple[str, ...], strea
         "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
         "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
         "AWS_LAMBDA_LOG_GROUP_NAME": function.log_group or f"/aws/lambda/{function.function_name}",
-        "AWS_LAMBDA_LOG_STREAM_NAME": stream,
+        "AWS_LAMBDA_LOG_STREAM_NAME": stream(id),
         "AWS_LAMBDA_RUNTIME_API": "127.0.0.1:9001",
         "LAMBDA_RUNTIME_DIR": os.path.dirname(bootstrap.__file__),
         "LAMBDA_TASK_ROOT": function.code,
         "PWD": function.code,
         "_HANDLER": function.handler,
-        "_X_AMZN_TRACE_ID": trace,
     }
 
 
-def _here(place, function):
+def _here(place: str, function: Function) -> str:
     """Where that lies on this machine which lies in /var/task or /opt on Lambda."""
     if place.startswith("/var/task"):
         return function.code + place[len("/var/task") :]
@@ -326,10 +345,10 @@ def _here(place, function):
     return next(filter(os.path.exists, candidates), place)
 
 
-def _reason(status):
+def _reason(status: int) -> str:
     """How Lambda says it: https://docs.aws.amazon.com/lambda/latest/dg/troubleshooting-invocation.html"""
     if status == 0:
         return "Runtime exited without providing a reason"
     if status > 0:
         return f"Runtime exited with error: exit status {status}"
-    return f"Runtime exited with error: signal: {signal.strsignal(-status).partition(':')[0].lower()}"
+    return f"Runtime exited with error: signal: {(signal.strsignal(-status) or str(-status)).partition(':')[0].lower()}"

@@ -17,11 +17,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from local import lock, pythons, runtime, uv
+from local import lock, manifest, pythons, uv
 
 TOOLS, VENV = Path(".tools"), Path(".venv")
 LISTS = ("requirements.txt", "local/requirements.txt", "local/inside/requirements.txt")
-TEMPLATE, FUNCTION = Path("template.yaml"), Path("src/requirements.txt")
+TEMPLATE, CODE = Path("template.yaml"), Path("src")
 # What .venv gets besides, in this order; the function's own versions come first.
 BESIDES = (Path("tests/requirements.txt"), Path("requirements.txt"))
 COMMANDS = ("aws", "sam", "uv", "uvx")
@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> None:
 
 def install_tools(holding: int) -> None:
     """Makes .tools anew if a list of its packages has changed. Raises uv.InstallError or OSError."""
-    made_from = "".join(Path(name).read_text() for name in LISTS)
+    made_from = "".join(manifest.text(Path(name)) for name in LISTS)
     if _made_from(TOOLS) == made_from:
         return
     with _replacing(TOOLS, "the tools") as new:
@@ -79,10 +79,12 @@ def install_venv(holding: int, quiet: bool) -> None:
     kept = None if named else re.match(r"(python3\.[0-9]+)\n", _made_from(VENV) or "")
     first = declared or kept
     made_from = f"{first[1]}\n" if first else ""
-    made_from += "".join(map(_read, (FUNCTION, *BESIDES)))
-    if any(line.startswith("-") for line in _read(FUNCTION).splitlines()):
-        made_from += runtime.listed(FUNCTION)
-    if _made_from(VENV) == made_from:
+    asked = manifest.read(CODE)
+    whole = asked.files if asked.is_project else asked.files[:1]
+    made_from += "".join(map(_read, (*whole, *BESIDES)))
+    if asked.files != whole or asked.places or asked.moving:
+        made_from += asked.key()
+    if _made_from(VENV) == made_from and not (asked.moving and not quiet):
         return
     found = named or kept
     number = found[1].removeprefix("python") if found else "{}.{}".format(*sys.version_info)
@@ -95,7 +97,7 @@ def install_venv(holding: int, quiet: bool) -> None:
             interpreter = right or pythons.nearest(number, fetched)
             options = ("--no-project", "--relocatable", "--prompt=.")
             uv.run(program, "venv", *options, "--python", interpreter, new, holding=holding)
-            _fill_venv(program, new, holding)
+            _fill_venv(program, new, asked, holding)
             (new / "installed").write_text(made_from)
     if not right and not quiet:
         say(
@@ -104,9 +106,10 @@ def install_venv(holding: int, quiet: bool) -> None:
         )
 
 
-def _fill_venv(program: Path, new: Path, holding: int) -> None:
-    if FUNCTION.exists():
-        _pip_install(program, new, holding, f"--requirements={FUNCTION}")
+def _fill_venv(program: Path, new: Path, asked: manifest.Manifest, holding: int) -> None:
+    if asked.file:
+        python = os.path.abspath(new / "bin" / "python")
+        manifest.install(asked, os.path.abspath(program), python, f"--python={python}", holding=holding)
     frozen = uv.run(program, "pip", "freeze", f"--python={new}", holding=holding)
     own = [line for line in frozen.splitlines() if "==" in line]
     chosen = new / "own.txt"
@@ -227,10 +230,7 @@ def _made_from(environment: Path) -> str | None:
 
 
 def _read(file: Path) -> str:
-    try:
-        return file.read_text()
-    except FileNotFoundError:
-        return ""
+    return manifest.text(file) if file.exists() else ""
 
 
 def _advice(error: Exception) -> str:

@@ -12,6 +12,7 @@ import binascii
 import json
 import re
 from collections.abc import Mapping
+from typing import NoReturn
 from urllib.parse import unquote
 
 from local.engine import EVENT_LIMIT, CannotRun, Engine, Function, Invoke, Result, StillRunning
@@ -54,7 +55,7 @@ class InvokeApi:
 class _Refused(Exception):
     """An error of the API: HTTP status, the name that SDKs raise, message, and whose fault it is."""
 
-    def __init__(self, status, code, message, type="User", key="message"):
+    def __init__(self, status: int, code: str, message: str, type: str | None = "User", key: str = "message") -> None:
         self.status, self.code, self.body = status, code, {"Type": type, key: message}
 
 
@@ -70,7 +71,9 @@ async def answer(request: Request, functions: Mapping[str, Function], engine: En
     return Response(status, (*kind, ("x-amzn-RequestId", request.id), *more), body)
 
 
-async def _answer(request, headers, functions, engine):
+async def _answer(
+    request: Request, headers: Mapping[str, str], functions: Mapping[str, Function], engine: Engine
+) -> tuple[int, list[tuple[str, str]], bytes]:
     function = _find(request, functions)
     kind = headers.get("x-amz-invocation-type", "RequestResponse")
     tail = headers.get("x-amz-log-type", "None")
@@ -92,7 +95,7 @@ async def _answer(request, headers, functions, engine):
         function,
         event,
         request.id,
-        trace=request.trace,
+        trace=request.function_trace,
         tenant=tenant,
         client_context=_client_context(headers.get("x-amz-client-context")),
         tail=tail == "Tail",
@@ -121,7 +124,7 @@ async def _invoke(engine: Engine, invoke: Invoke) -> Result:
         raise _Refused(504, "ServiceException", "The function is still running", "Service", "Message") from None
 
 
-async def _unwatched(engine, invoke):
+async def _unwatched(engine: Engine, invoke: Invoke) -> None:
     """Runs an asynchronous invoke. Lambda would retry it twice; here the terminal shows the error."""
     try:
         result = await _invoke(engine, invoke)
@@ -132,7 +135,7 @@ async def _unwatched(engine, invoke):
         say(f"Event for {invoke.function.name} failed: {shown(str(reason.get('errorType')))}; not tried again here")
 
 
-def _find(request, functions):
+def _find(request: Request, functions: Mapping[str, Function]) -> Function:
     found = _PATH.fullmatch(request.path)
     if not found or request.method != "POST":
         raise _Refused(404, "UnknownOperationException", f"{request.method} {request.path} is no Invoke")
@@ -151,7 +154,7 @@ def _find(request, functions):
     return function
 
 
-def _one_of(name, value, known):
+def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
     if value not in known:
         raise _Refused(
             400,
@@ -161,7 +164,7 @@ def _one_of(name, value, known):
         )
 
 
-def _event(body, kind, limit):
+def _event(body: bytes, kind: str, limit: int) -> bytes:
     if len(body) > limit:
         text = f"{len(body)} byte payload is too large for the {kind} invocation type (limit {limit} bytes)"
         raise _Refused(413, "RequestTooLargeException", text)
@@ -175,11 +178,11 @@ def _event(body, kind, limit):
     return body or b"{}"
 
 
-def _no_json(name):
+def _no_json(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON")
 
 
-def _client_context(encoded):
+def _client_context(encoded: str | None) -> str | None:
     if not encoded:
         return None
     try:

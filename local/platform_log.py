@@ -76,6 +76,11 @@ class Log:
                     self._output.flush()
 
 
+def stream(id: str) -> str:
+    """The name of the log stream of the environment with this id, which has 32 hexadecimal digits."""
+    return f"{datetime.now(timezone.utc):%Y/%m/%d}/[$LATEST]{id}"
+
+
 def stamped(message: str) -> str:
     """A message of the platform's in front of which CloudWatch's text log has the time."""
     return f"{datetime.now(timezone.utc).isoformat(timespec='milliseconds').replace('+00:00', 'Z')} {message}"

@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import json
 import os
 import resource
 import statistics
+import subprocess
+import sys
 from collections import deque
-from collections.abc import Iterable
-from typing import BinaryIO
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from typing import Any, BinaryIO, TypeVar
 
 from local import debugging, runtime
 from local.engine import EVENT_LIMIT, CannotRun, Function, Invoke, Result, StillRunning, TooLarge
-from local.environment import Environment, InitFailed, NotRun
+from local.environment import Code, Environment, InitFailed, NotRun
+from local.inside import confinement
 from local.sources import Sources
 from local.terminal import say
 
@@ -42,6 +44,9 @@ _MOVING_S, _SETTLING_S = 0.05, 0.25
 _UNKNOWN_S, _LONG_S = 0.001, 0.02
 
 
+_T = TypeVar("_T")
+
+
 class Pool:
     """Invokes functions in execution environments.
 
@@ -55,13 +60,15 @@ class Pool:
             raise CannotRun(f"at most {files} files may be open, and {_FEWEST_FILES} are needed: ulimit -n 1024")
         self._limit = min(LIMIT, (files - _OTHER_FILES) // _FILES)
         self._output, self._runtimes, self._verbose = output, sorted(set(runtimes)), verbose
-        self._fleets: dict[tuple, _Fleet] = {}
-        self._code: dict[tuple, _Code] = {}
+        self._fleets: dict[tuple[str, str | None], _Fleet] = {}
+        self._code: dict[tuple[object, ...], _Code] = {}
         self._environments: set[Environment] = set()
-        self._tasks: set[asyncio.Task] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._closed = False
         # Every environment holds the first, and ends itself once nobody holds the second any more.
         self._line, self._held = os.pipe()
+        # One process tries it, so that none ends up half way.
+        self._trying = subprocess.Popen([sys.executable, "-I", "-S", confinement.__file__])
 
     def describe(self) -> list[str]:
         lines = ["Engine: processes, no container engine needed"]
@@ -69,7 +76,10 @@ class Pool:
             try:
                 runtime.python(name, say)
             except runtime.InstallError as error:
-                raise CannotRun(str(error)) from None
+                if len(self._runtimes) == 1:
+                    raise CannotRun(str(error)) from None
+                lines.append(f"no function with the runtime {name} can run: {error}")
+                continue
             found = runtime.version(name)
             if not found.startswith(name.removeprefix("python") + "."):
                 lines.append(f"{name} is not on this machine and could not be fetched: the function runs on {found}")
@@ -99,16 +109,6 @@ class Pool:
             raise StillRunning
         return running.result()
 
-    async def wake(self, function: Function) -> bool:
-        """Sees to it that an environment of the code as it is now has had its init; whether it had to start one."""
-        fleet = self._fleet(function, None)
-        if fleet.busy or fleet.take(await self._current(function), keep=True):
-            return False
-        with contextlib.suppress(_Ended):
-            wake = Invoke(function, json.dumps(debugging.WAKE).encode(), "")
-            self._offer(fleet, await self._acquire(fleet, wake))
-        return True
-
     async def close(self) -> None:
         self._closed = True
         for task in self._tasks:
@@ -117,10 +117,11 @@ class Pool:
             await asyncio.wait(self._tasks)
         if ending := [environment.end() for environment in self._environments]:
             await asyncio.wait(ending)
+        self._trying.wait()
         for descriptor in (self._line, self._held):
             os.close(descriptor)
 
-    async def _run(self, fleet, invoke):
+    async def _run(self, fleet: _Fleet, invoke: Invoke) -> Result:
         while True:
             code = await self._current(fleet.function)
             try:
@@ -144,8 +145,8 @@ class Pool:
                 if not ended.code or await self._current(fleet.function) is ended.code:
                     return ended.result
 
-    def _use(self, fleet, environment, invoke):
-        def ended(duration):
+    def _use(self, fleet: _Fleet, environment: Environment, invoke: Invoke) -> asyncio.Future[Result]:
+        def ended(duration: float) -> None:
             fleet.busy.discard(environment)
             fleet.durations.append(duration)
             fleet.last = asyncio.get_running_loop().time()
@@ -154,7 +155,7 @@ class Pool:
         fleet.busy.add(environment)
         return environment.invoke(invoke, ended)
 
-    def _offer(self, fleet, environment):
+    def _offer(self, fleet: _Fleet, environment: Environment) -> None:
         """Gives it to the request that has waited longest, or keeps it warm."""
         if self._closed or not environment.alive or not fleet.fits(environment):
             return self._discard(fleet, environment)
@@ -165,10 +166,11 @@ class Pool:
                 return waiter.set_result(environment)
         fleet.idle.append(environment)
 
-    async def _acquire(self, fleet, invoke):
+    async def _acquire(self, fleet: _Fleet, invoke: Invoke) -> Environment:
         """An environment that is ready. Raises _Ended when the invoke has ended on the way there."""
-        loop, pause, start = asyncio.get_running_loop(), _MOMENT_S, None
-        waiter = loop.create_future()
+        loop, pause = asyncio.get_running_loop(), _MOMENT_S
+        waiter: asyncio.Future[Environment] = loop.create_future()
+        start: asyncio.Task[Environment | None] | None = None
         fleet.waiting.append(waiter)
         try:
             while not waiter.done():
@@ -179,7 +181,8 @@ class Pool:
                     await asyncio.wait({waiter}, timeout=pause)
                     pause = min(2 * pause, _LONGEST_PAUSE_S)
                     continue
-                await asyncio.wait({waiter, start}, return_when=asyncio.FIRST_COMPLETED)
+                both: tuple[asyncio.Future[Any], ...] = (waiter, start)
+                await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
                 if not waiter.done():
                     if waiter not in fleet.waiting or not self._hand_on(fleet, start):
                         start.result()  # raises, or there was no room
@@ -189,10 +192,10 @@ class Pool:
             if waiter in fleet.waiting:
                 fleet.waiting.remove(waiter)
         if start:  # it has not been needed
-            start.add_done_callback(lambda _: self._hand_on(fleet, start))
+            start.add_done_callback(lambda done: self._hand_on(fleet, done))
         return waiter.result()
 
-    def _hand_on(self, fleet, start):
+    def _hand_on(self, fleet: _Fleet, start: asyncio.Task[Environment | None]) -> bool:
         """Gives what a start has come to, the error of an init too, to the request that has waited longest."""
         if start.cancelled():
             return False
@@ -203,12 +206,12 @@ class Pool:
                 waiter.set_exception(error)
                 waiter.exception()  # it may be that nobody waits any more
             return True
-        if error or not start.result():
+        if error or not (environment := start.result()):
             return False
-        self._offer(fleet, start.result())
+        self._offer(fleet, environment)
         return True
 
-    async def _start(self, fleet, invoke, waiter):
+    async def _start(self, fleet: _Fleet, invoke: Invoke, waiter: asyncio.Future[Environment]) -> Environment | None:
         """An environment that has had its init; None when the system has no room for it by now. Raises _Ended."""
         try:
             while True:
@@ -216,7 +219,7 @@ class Pool:
                 if fleet.function.debugged and fleet.ending:  # the next one needs its port
                     await asyncio.wait(fleet.ending)
                 try:
-                    environment, failed = self._make(fleet, code, invoke), None
+                    environment, failed = self._make(fleet, code), None
                 except OSError as error:
                     if error.errno in _NO_ROOM and self._environments:
                         return None
@@ -229,27 +232,30 @@ class Pool:
                 self._discard(fleet, environment)
                 if await self._current(fleet.function) is not code:
                     continue  # a save met the import, and the handler has not run
-                if failed or waiter.done():
-                    raise _Ended(failed, failed and code)
+                if failed:
+                    raise _Ended(failed, code)
+                if waiter.done():
+                    return None
                 fleet.waiting.remove(waiter)
-                raise _Ended(await self._use(fleet, self._make(fleet, code, invoke), invoke))
+                raise _Ended(await self._use(fleet, self._make(fleet, code), invoke))
         finally:
             fleet.starting -= 1
             fleet.started = asyncio.get_running_loop().time()
 
-    def _make(self, fleet, code, invoke):
-        environment = Environment(fleet.function, code, self._output, self._line, invoke.trace, self._verbose)
+    def _make(self, fleet: _Fleet, code: Code) -> Environment:
+        mounts = not self._trying.wait()
+        environment = Environment(fleet.function, code, self._output, self._line, self._verbose, mounts)
         self._environments.add(environment)
         return environment
 
-    def _discard(self, fleet, environment):
+    def _discard(self, fleet: _Fleet, environment: Environment) -> None:
         fleet.environments.discard(environment)
         ending = environment.end()
         fleet.ending.add(ending)
         ending.add_done_callback(fleet.ending.discard)
         ending.add_done_callback(lambda _: self._environments.discard(environment))
 
-    def _has_room(self, fleet):
+    def _has_room(self, fleet: _Fleet) -> bool:
         """Whether one more may be started; an environment that is idle elsewhere goes for it."""
         if sum(len(each.environments) + each.starting for each in self._fleets.values()) < self._limit:
             return True
@@ -259,32 +265,32 @@ class Pool:
                 return True
         return False
 
-    def _fleet(self, function, tenant):
+    def _fleet(self, function: Function, tenant: str | None) -> _Fleet:
         fleet = self._fleets.get((function.name, tenant))
         if not fleet:
-            fleet = self._fleets[function.name, tenant] = _Fleet(self._discard)
+            fleet = self._fleets[function.name, tenant] = _Fleet(function, self._discard)
         fleet.function = function
         return fleet
 
-    def _known(self, function):
+    def _known(self, function: Function) -> Code | None:
         """The code of the function, if it is certain that nothing has changed; costs microseconds. Raises CannotRun."""
         with _told(function):
             return self._code_of(function).known()
 
-    async def _current(self, function):
+    async def _current(self, function: Function) -> Code:
         """The code of the function as it is now. Raises CannotRun."""
         code = self._code_of(function)
         with _told(function):
             return code.known() or await code.current()
 
-    def _code_of(self, function):
+    def _code_of(self, function: Function) -> _Code:
         key = (function.runtime, function.code, function.layers, function.unbuilt, function.debugged)
         code = self._code.get(key)
         if not code:
             code = self._code[key] = _Code(function)
         return code
 
-    def _task(self, coroutine):
+    def _task(self, coroutine: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
         task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -292,13 +298,13 @@ class Pool:
         return task
 
 
-def _too_late(answer):
+def _too_late(answer: asyncio.Future[Result]) -> None:
     if not answer.done():
         answer.set_exception(StillRunning())
 
 
 @contextlib.contextmanager
-def _told(function):
+def _told(function: Function) -> Iterator[None]:
     try:
         yield
     except (runtime.InstallError, OSError) as error:
@@ -308,40 +314,38 @@ def _told(function):
 class _Ended(Exception):
     """The invoke has ended while an environment was started for it; any other would, where the `code` has failed."""
 
-    def __init__(self, result, code=None):
+    def __init__(self, result: Result, code: Code | None = None) -> None:
         self.result, self.code = result, code
 
 
 class _Fleet:
     """The environments of one function and tenant. `function` is as the latest request has it."""
 
-    def __init__(self, discard):
+    def __init__(self, function: Function, discard: Callable[[_Fleet, Environment], None]) -> None:
+        self.function = function
         self._discard = discard
-        self.function = None
-        self.environments = set()
-        self.idle = deque()  # the one that was used last is the first to be used again
-        self.busy = set()
+        self.environments: set[Environment] = set()
+        self.idle: deque[Environment] = deque()  # the one that was used last is the first to be used again
+        self.busy: set[Environment] = set()
         self.starting = 0
-        self.ending = set()
-        self.waiting = deque()
-        self.durations = deque(maxlen=15)  # seconds
+        self.ending: set[asyncio.Task[None]] = set()
+        self.waiting: deque[asyncio.Future[Environment]] = deque()
+        self.durations: deque[float] = deque(maxlen=15)  # seconds
         self.last = self.started = 0.0  # when an invoke, and a start, has ended, on the event loop's clock
 
-    def fits(self, environment):
+    def fits(self, environment: Environment) -> bool:
         return environment.function == self.function
 
-    def take(self, code, keep=False):
+    def take(self, code: Code) -> Environment | None:
         """An idle environment with this code, or None; others that are idle have had their time."""
         while self.idle:
             environment = self.idle.pop()
             if environment.alive and environment.code is code and self.fits(environment):
-                if keep:
-                    self.idle.append(environment)
                 return environment
             self._discard(self, environment)
         return None
 
-    def short_of(self, waiter, now):
+    def short_of(self, waiter: asyncio.Future[Environment], now: float) -> bool:
         """Whether it would take too long until there is an environment for this one of those that wait.
 
         Each environment is taken to need for an invoke what is usual, or what its present one has taken by now.
@@ -364,20 +368,21 @@ class _Fleet:
 class _Code:
     """What sources.Sources finds for a function, without holding up the event loop."""
 
-    def __init__(self, function):
+    def __init__(self, function: Function) -> None:
         # On Lambda a later layer lies over an earlier one.
         self._sources = Sources(function.code, function.layers[::-1], function.unbuilt[::-1])
         self._function = function
         self._looks = 0
-        self._looking = None
-        self._found = self._code = None
+        self._looking: asyncio.Future[Code] | None = None
+        self._found: object = None
+        self._code: Code | None = None  # of what was found
 
-    def known(self):
+    def known(self) -> Code | None:
         """The code, when it is certain and costs no time; else None."""
         found = self._sources.known()
         return self._code if found and found is self._found else None
 
-    async def current(self):
+    async def current(self) -> Code:
         """A look that had begun before this request came may have missed its save: the next one counts for all."""
         before = self._looks
         while True:
@@ -390,10 +395,10 @@ class _Code:
             if look > before:
                 return looking.result()
 
-    def _looked(self, _):
+    def _looked(self, _: object) -> None:
         self._looking = None
 
-    def _look(self):
+    def _look(self) -> Code:
         for directory in (self._function.code, *self._function.layers):
             if not os.path.isdir(directory):
                 raise runtime.InstallError(f"the template names {directory}, which does not exist")
@@ -404,4 +409,5 @@ class _Code:
                 debugpy = runtime.tool(debugging.DEBUGPY, self._function.runtime, say)
                 path += (str(debugging.DIRECTORY), str(debugpy))
             self._found, self._code = found, (version, str(interpreter), path)
+        assert self._code
         return self._code

@@ -8,14 +8,13 @@ https://docs.aws.amazon.com/lambda/latest/dg/lambda-python.html
 import contextlib
 import hashlib
 import os
-import re
 import shutil
 import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from local import lock, pythons, uv
+from local import lock, manifest, pythons, uv
 from local.uv import InstallError
 
 __all__ = ["InstallError", "packages", "python", "tool", "version"]
@@ -31,8 +30,12 @@ _INSIDE = _HERE / "inside" / "requirements.txt"
 # glibc 2.26. https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html
 _PLATFORMS = {"x86_64": "x86_64-manylinux_2_28", "arm64": "aarch64-manylinux_2_28"}
 _OLD_PLATFORMS = {"x86_64": "x86_64-manylinux2014", "arm64": "aarch64-manylinux2014"}
+_WHEELS = "--only-binary=:all:"
 
 _environments: dict[str, Path] = {}  # by runtime, the ones of this process
+_current: set[Path] = set()  # what this process has installed or found to be current
+_latest: dict[tuple[str, str | None], list[Path]] = {}  # of each function that has packages of this machine
+_KEPT = 2  # the one before may be in use by a request
 _looking = threading.Lock()
 
 Say = Callable[[str], None]
@@ -54,39 +57,40 @@ def version(runtime: str) -> str:
 
 
 def packages(code: Path | str, runtime: str, say: Say, architecture: str | None = None) -> Path | None:
-    """The directory with what `code`/requirements.txt lists, or None when it lists nothing.
+    """The directory with what the manifest of `code` lists, or None when it lists nothing.
 
     Wheels are for this machine and the interpreter that stands for the runtime; with an `architecture` ("x86_64",
     "arm64") they are for Lambda's, as a container needs them. Raises InstallError with the installer's reason.
     """
-    requirements = Path(code) / "requirements.txt"
-    text = listed(requirements)
-    return _installed(text, f"--requirements={requirements}", runtime, say, architecture) if text else None
+    found = manifest.read(code)
+    if not (file := found.file):
+        return None
+
+    def fill(new: Path, target: list[str], holding: int) -> None:
+        say(f"==> Installing {os.path.relpath(file)}")
+        if found.is_built:
+            target = [option for option in target if option != _WHEELS]
+        interpreter = python(runtime, say) if found.is_project else ""
+        manifest.install(found, _UV, interpreter, *target, f"--target={new}", holding=holding)
+
+    home = _installed(found.key(), fill, runtime, say, architecture, found.moving)
+    if found.places:  # each edit of them makes another
+        latest = _latest.setdefault((str(code), architecture), [])
+        latest[:] = [*(each for each in latest if each != home), home]
+        for old in latest[:-_KEPT]:
+            latest.remove(old)
+            shutil.rmtree(old, ignore_errors=True)
+    return home
 
 
 def tool(requirement: str, runtime: str, say: Say, architecture: str | None = None) -> Path:
     """The directory with a package that only some starts need, such as "debugpy==1.8.22"; see packages."""
-    return _installed(requirement, requirement, runtime, say, architecture)
 
+    def fill(new: Path, target: list[str], holding: int) -> None:
+        say(f"==> Installing {requirement}")
+        _pip_install(holding, *target, f"--target={new}", requirement)
 
-def listed(requirements: Path) -> str:
-    """The text of the file and of those that it names with -r or -c, without comments and empty lines.
-
-    Raises InstallError when a file cannot be read.
-    """
-    if not os.path.lexists(requirements):
-        return ""
-    if requirements.exists() and not requirements.is_file():  # reading a FIFO would wait for ever
-        raise InstallError(f"{requirements} is not a file")
-    try:
-        lines = [re.sub(r"(^|\s)#.*", "", line).strip() for line in requirements.read_text().splitlines()]
-        lines = [line for line in lines if line]
-        for line in lines[:]:
-            if named := re.match(r"(?:-r|-c|--requirement|--constraint)[ =]?(.+)", line):
-                lines.append(listed(requirements.parent / named[1].strip()))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InstallError(f"cannot read {requirements}: {error}") from None
-    return "\n".join(lines)
+    return _installed(requirement, fill, runtime, say, architecture)
 
 
 def _environment(runtime: str, say: Say) -> Path:
@@ -118,28 +122,43 @@ def _make_environment(home: Path, interpreter: Path, say: Say) -> None:
     _make(home, _works, say, fill)
 
 
-def _installed(text: str, what: str, runtime: str, say: Say, architecture: str | None) -> Path:
+def _installed(
+    text: str,
+    fill: Callable[[Path, list[str], int], None],
+    runtime: str,
+    say: Say,
+    architecture: str | None,
+    moving: bool = False,
+) -> Path:
+    """The directory that `fill` has filled for the text; for what moves in git, once more in each run of a program."""
     number = runtime.removeprefix("python")
     if architecture:
         new_enough = tuple(map(int, number.split("."))) >= (3, 12)
         platform = (_PLATFORMS if new_enough else _OLD_PLATFORMS)[architecture]
-        wheels = [f"--python-version={number}", f"--python-platform={platform}", "--only-binary=:all:"]
+        wheels = [f"--python-version={number}", f"--python-platform={platform}", _WHEELS]
         target = [f"--python={_TOOLS}", *wheels]
     else:
         target = [f"--python={python(runtime, say)}", "--compile-bytecode"]
         wheels = [version(runtime)]
-    key = hashlib.sha256("\n".join([text, *wheels]).encode()).hexdigest()[:16]
-    home = _HOME / "packages" / key
+    home = _HOME / "packages" / hashlib.sha256("\n".join([text, *wheels]).encode()).hexdigest()[:16]
 
-    def fill(new: Path, holding: int) -> None:
-        say(f"==> Installing {os.path.relpath(what.removeprefix('--requirements=')) if what[0] == '-' else what}")
+    def made(home: Path) -> bool:
+        return home.exists() and (not moving or home in _current)
+
+    def filled(new: Path, holding: int) -> None:
         try:
-            _pip_install(holding, *target, f"--target={new}", what)
+            fill(new, target, holding)
         except InstallError as error:
             raise InstallError(f"{error}{uv.advice(error, 'save a file of the function')}") from None
 
-    if not home.exists():
-        _make(home, Path.exists, say, fill)
+    if not made(home):
+        try:
+            _make(home, made, say, filled)
+        except InstallError as error:
+            if not home.exists():
+                raise
+            say(f"the newest commit could not be installed, an older one is used: {error}")
+        _current.add(home)
     return home
 
 

@@ -18,7 +18,7 @@ import time
 import traceback
 import uuid
 from dataclasses import replace
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, cast
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -38,6 +38,11 @@ _END_S = 0.01
 _IDLE_S = 0.25
 
 _PROTOCOLS = ("HTTP/1.0", "HTTP/1.1")
+_TOO_LARGE = {
+    413: ": the body has more than 10 MB, more than AWS takes",
+    414: ": the request line has more than 10 KB, more than AWS takes",
+    431: ": the headers have more than 10 KB, more than AWS takes",
+}
 _CUT_OFF = web.RequestPayloadError("it ended before it was whole")
 _LOCAL = ("localhost", "127.0.0.1", "::1")
 
@@ -116,23 +121,25 @@ class Server:
         await manager.shutdown(_END_S)
 
     async def _handle(self, raw: web.BaseRequest) -> web.StreamResponse:
-        started = time.perf_counter()
+        started, connection = time.perf_counter(), cast(_Connection, raw.protocol)
         request = _request(raw, self._port, "https" if self._tls else "http")
         try:
-            body = self._status_of(request) or await _body(raw)
+            body = self._status_of(request) or await _body(raw, connection)
             status = body if isinstance(body, int) else None
-            if body and not status:
-                request = replace(request, body=body)
-            response = self._application.refused(status, request) if status else await self._application.answer(request)
+            if isinstance(body, int):
+                response = self._application.refused(body, request)
+            else:
+                response = await self._application.answer(replace(request, body=body) if body else request)
         except Exception as error:
             say("".join(traceback.format_exception(error)))
             say("500: an error in the local server itself; see above. The next request is served as usual.")
             status, response = 500, self._application.refused(500, request)
-        raw.protocol.used = time.perf_counter()
-        took = (raw.protocol.used - started) * 1000
-        line = f"{request.method} {shown(request.target)} {response.status} {took:.0f} ms{response.note}"
+        connection.used = time.perf_counter()
+        took = (connection.used - started) * 1000
+        note = _TOO_LARGE.get(status or 0, response.note)
+        line = f"{request.method} {shown(request.target)} {response.status} {took:.0f} ms{note}"
         say(f"{time.strftime('%H:%M:%S')} {line}")
-        return _Sent(response, close=status is not None or raw.protocol.finishing)
+        return _Sent(response, close=status is not None or connection.finishing)
 
     def _status_of(self, request: Request) -> int | None:
         """The status that refuses the request for its head, or None."""
@@ -181,7 +188,7 @@ class _Connection(web.RequestHandler):
     def finishing(self) -> bool:
         return self.ended and not self._messages
 
-    def eof_received(self) -> bool:
+    def eof_received(self) -> bool:  # type: ignore[override]
         """A client that has finished sending still gets its answers; one that leaves within a body gets 400."""
         if self.ssl_context or (self._waiter and not self._waiter.done()):
             return False
@@ -210,6 +217,13 @@ class _Sent(web.Response):
         await super()._prepare_headers()
         del self.headers["Server"]
 
+    async def _write_headers(self) -> None:
+        await super()._write_headers()
+        # aiohttp writes UTF-8, which clients read as what it is in HTTP, ISO 8859-1 (RFC 9110, 5.5).
+        writer: Any = self._payload_writer
+        if not writer._headers_buf.isascii():
+            writer._headers_buf = writer._headers_buf.decode().encode("latin-1", "replace")
+
 
 def _request(raw: web.BaseRequest, port: int, scheme: Literal["http", "https"]) -> Request:
     """The request without its body, which is not there yet."""
@@ -232,13 +246,13 @@ def _request(raw: web.BaseRequest, port: int, scheme: Literal["http", "https"]) 
     )
 
 
-async def _body(raw: web.BaseRequest) -> bytes | int:
+async def _body(raw: web.BaseRequest, connection: _Connection) -> bytes | int:
     """The body, or the status that refuses it."""
     if not raw.body_exists:
         return b""
     body = bytearray()
     try:
-        if raw.protocol.ended and not raw.content.is_eof():
+        if connection.ended and not raw.content.is_eof():
             raise _CUT_OFF
         if raw.headers.get("Expect", "").lower() == "100-continue" and raw.transport and not raw.content.is_eof():
             raw.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -247,7 +261,7 @@ async def _body(raw: web.BaseRequest) -> bytes | int:
                 body += data
     except (web.RequestPayloadError, HttpProcessingError, ConnectionError) as error:
         say(f"400: the body does not match its headers: {shown(' '.join(str(error).split()))}")
-        if raw.protocol.ended:
+        if connection.ended:
             raw.content.feed_eof()  # or aiohttp waits for the rest, before it closes the connection
         return 400
     return 413 if len(body) > limits.BODY else bytes(body)

@@ -1,14 +1,23 @@
 """A function's code and what it may import, as they are at this moment: every save counts from the next request on."""
 
+from __future__ import annotations
+
+import contextlib
 import os
+import re
 import shutil
 import threading
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from local import runtime
-from local.watch import Tree
+from local import manifest, runtime
+from local.watch import Tree, own
 
-_trees = {}
+# What changes with every save, the Python, and the directories to search.
+Version = tuple[str, tuple[int, ...]]
+Found = tuple[Version, Path, tuple[str, ...]]
+
+_trees: dict[tuple[str, bool, str], Tree] = {}
 _lock = threading.Lock()
 
 
@@ -19,48 +28,44 @@ class Sources:
     "python/lib/python3.x/site-packages" in them; `unbuilt` are those which `sam build` would first make into that.
     """
 
-    def __init__(self, code, layers=(), unbuilt=()):
+    def __init__(self, code: str, layers: Iterable[str] = (), unbuilt: Iterable[str] = ()) -> None:
         self.code, self.layers, self.unbuilt = code, tuple(layers), tuple(unbuilt)
         self._lock = threading.Lock()
-        self._found = None
-        self._trees = []
+        self._last: tuple[Version, Found | runtime.InstallError] | None = None
+        self._trees: list[Tree] = []
 
-    def current(self, name, say):
-        """(version, interpreter, path): what changes with every save, the Python, and the directories to search.
+    def current(self, name: str, say: Callable[[str], None]) -> Found:
+        """What there is now for a runtime; installs first what requirements.txt newly lists, and says so.
 
-        Installs first what requirements.txt newly lists, and says so. Raises runtime.InstallError, again and again
-        until the files change.
+        Raises runtime.InstallError, again and again until the files change.
         """
         version = (name, self.version())
         with self._lock:
-            if not self._found or self._found[0] != version:
+            last = self._last
+            if not last or last[0] != version:
                 forget_bytecode(self.code)
                 try:
-                    self._found = (version, runtime.python(name, say), self._path(name, say))
+                    self._trees = [each for code in (self.code, *self.layers, *self.unbuilt) for each in trees(code)]
+                    version = (name, self.version())
+                    last = version, (version, runtime.python(name, say), self._path(name, say))
                 except runtime.InstallError as error:
-                    self._found = (version, error, None)
-                    raise
-            if isinstance(self._found[1], runtime.InstallError):
-                raise self._found[1]
-            return self._found
+                    last = version, error
+                self._last = last
+            return _found(last[1])
 
-    def known(self):
+    def known(self) -> Found | None:
         """What `current` has found, if it is sure to hold still; costs microseconds and never waits, unlike that."""
-        found = self._found
-        if found and all(tree.quiet(version) for tree, version in zip(self._trees, found[0][1], strict=True)):
-            if isinstance(found[1], runtime.InstallError):
-                raise found[1]
-            return found
+        last, trees = self._last, self._trees
+        if last and len(trees) == len(last[0][1]) and all(map(Tree.quiet, trees, last[0][1])):
+            return _found(last[1])
         return None
 
-    def version(self):
+    def version(self) -> tuple[int, ...]:
         """Changes with every save of a file."""
-        if not self._trees:
-            self._trees = [tree(directory) for directory in (self.code, *self.layers, *self.unbuilt)]
         return tuple(tree.version() for tree in self._trees)
 
-    def _path(self, name, say):
-        path = [runtime.packages(self.code, name, say)]
+    def _path(self, name: str, say: Callable[[str], None]) -> tuple[str, ...]:
+        path: list[str | Path | None] = [runtime.packages(self.code, name, say)]
         for layer in self.layers:
             path += [os.path.join(layer, "python", "lib", name, "site-packages"), os.path.join(layer, "python")]
         for layer in self.unbuilt:
@@ -68,15 +73,41 @@ class Sources:
         return tuple(str(directory) for directory in path if directory)
 
 
-def forget_bytecode(code):
+def _found(found: Found | runtime.InstallError) -> Found:
+    if isinstance(found, runtime.InstallError):
+        raise found
+    return found
+
+
+def forget_bytecode(code: str) -> None:
     """Removes the __pycache__ below `code`: bytecode counts as current for a save of the same second and size."""
-    for cache in Path(code).rglob("__pycache__"):
-        shutil.rmtree(cache, ignore_errors=True)
+    for directory, below, _ in os.walk(code):
+        if "__pycache__" in below:
+            shutil.rmtree(os.path.join(directory, "__pycache__"), ignore_errors=True)
+        below[:] = filter(own, below)
 
 
-def tree(directory):
-    """The watch.Tree of the directory, one for all that ask."""
+def trees(code: str) -> list[Tree]:
+    """One watch.Tree for `code`, and one for each thing elsewhere that its manifest installs or reads."""
+    found = manifest.Manifest()
+    with contextlib.suppress(runtime.InstallError):  # who installs says it
+        found = manifest.read(code)
+    away = [path for path in (*found.places, *found.files) if not path.absolute().is_relative_to(os.path.abspath(code))]
+    return [
+        tree(code),
+        *(tree(path) if path.is_dir() else tree(path.parent, False, re.escape(path.name)) for path in away),
+    ]
+
+
+def version(code: str) -> list[int]:
+    """Changes with every save of a file that counts for the code."""
+    return [tree.version() for tree in trees(code)]
+
+
+def tree(directory: str | Path, recursive: bool = True, wanted: str = ".*") -> Tree:
+    """The watch.Tree of these arguments, one for all that ask."""
+    key = (str(directory), recursive, wanted)
     with _lock:
-        if directory not in _trees:
-            _trees[directory] = Tree(directory)
-        return _trees[directory]
+        if key not in _trees:
+            _trees[key] = Tree(directory, recursive, wanted)
+        return _trees[key]

@@ -5,6 +5,13 @@ import re
 import subprocess
 from pathlib import Path
 
+# pip's variables, and uv's own for the same, of which the first two mean one thing.
+_PIPS = {
+    "PIP_INDEX_URL": ("UV_DEFAULT_INDEX", "UV_INDEX_URL"),
+    "PIP_EXTRA_INDEX_URL": ("UV_EXTRA_INDEX_URL", "UV_INDEX"),
+}
+
+
 _NETWORK = re.compile(
     "network|connect|dns|resolv(e|ing) (address|host)|timed out|fetch|download|proxy|offline|zip file|hashes", re.I
 )
@@ -12,6 +19,15 @@ _NETWORK = re.compile(
 
 class InstallError(Exception):
     """Something could not be installed; the text is the installer's reason, in one line."""
+
+
+def settings() -> dict[str, str]:
+    """Environment variables for uv: pip's count as its own, and -e installs the package and no link to it."""
+    found = {"UV_NO_EDITABLE": "1"}
+    for pips, own in _PIPS.items():
+        if os.environ.get(pips) and not any(map(os.environ.get, own)):
+            found[own[0]] = os.environ[pips]
+    return found
 
 
 def run(uv: Path | str, *arguments: Path | str, holding: int, timeout: float | None = None, **variables: str) -> str:
@@ -22,7 +38,7 @@ def run(uv: Path | str, *arguments: Path | str, holding: int, timeout: float | N
     try:
         done = subprocess.run(
             [uv, *arguments],
-            env={**os.environ, "UV_NO_PROGRESS": "1", "UV_HTTP_RETRIES": "1", **variables},
+            env={**os.environ, **settings(), "UV_NO_PROGRESS": "1", "UV_HTTP_RETRIES": "1", **variables},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

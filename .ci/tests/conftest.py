@@ -5,7 +5,16 @@ import repository
 from terminal import clone, terminal  # noqa: F401
 
 from local.tests.conftest import new_machine, project  # noqa: F401
-from local.tests.integration.conftest import deploy, developer, emulator, engine, server, shared, validate  # noqa: F401
+from local.tests.integration.conftest import (  # noqa: F401
+    deploy,
+    developer,
+    emulator,
+    engine,
+    server,
+    shared,
+    validate,
+    warm_tools,
+)
 
 
 @pytest.fixture(scope="session")

@@ -88,12 +88,14 @@ class Reader:
     def read(self) -> Found:
         found = Found(remarks=self._remarks)
         for name, resource in self._resources.items():
-            if not (kind := _KINDS.get(resource.get("Type", ""))):
-                continue
-            if text(resource.get("Properties", {}).get("ProtocolType")).upper() == "WEBSOCKET":
+            type, properties = resource.get("Type", ""), resource.get("Properties") or {}
+            if type == "AWS::Serverless::WebSocketApi" or text(properties.get("ProtocolType")).upper() == "WEBSOCKET":
                 self._say(f"{self._full(name)} is a WebSocket API, which does not run here")
-            elif (api := self._api(name, kind, resource.get("Properties", {}))).routes:
+            elif (kind := _KINDS.get(type)) and (api := self._api(name, kind, properties)).routes:
                 found.apis.append(api)
+            elif type == "AWS::Lambda::Url" or "FunctionUrlConfig" in properties:
+                function = _function_in(properties.get("TargetFunctionArn")) or name
+                self._say(f"the function URL of {function} is not served here; ./run.sh invoke {function} runs it")
         return found
 
     def _api(self, name: str, kind: Kind, properties: Mapping[str, Any]) -> Api:
@@ -191,7 +193,7 @@ class _One:
         if self._bodies:
             self._say(f"request bodies are not compared with their models here: {', '.join(self._bodies)}")
         if keys := [f"{route.method} {route.path}" for route in routes if route.api_key]:
-            self._say(f"any API key is accepted here, in the header X-Api-Key: {', '.join(keys)}")
+            self._say(f"the header X-Api-Key is asked for, any unless --api-key names one: {', '.join(keys)}")
 
     def preflight_authorizer(self) -> Authorizer | None:
         """Of the OPTIONS methods that SAM generates for Cors."""
@@ -316,7 +318,7 @@ class _One:
     ) -> Iterator[Route]:
         kind = text(integration.get("type")).lower()
         path = self._path_of(path, owner)
-        uri = integration.get("uri")
+        uri, service = integration.get("uri"), text(integration.get("integrationSubtype"))
         if kind == "mock":
             answer, certain = openapi.mock(integration)
             if not certain:
@@ -332,7 +334,7 @@ class _One:
             payload = integration.get("payloadFormatVersion")
             yield self._route(method, path, known or self._full(function), access, payload, operation, required)
         else:
-            what = f"an integration of the type {kind}" if kind else "no integration"
+            what = f"an integration of the type {service or kind}" if kind else "no integration"
             self._say(f"{method} {path} of {self._name} is not served: it has {what}, and here only functions answer")
 
     def _route(
@@ -484,8 +486,7 @@ class _One:
 
     def _function_of(self, uri: Any) -> str:
         """The name in a function's ARN or in an integration's URI, or an empty one."""
-        filled = _STAGE_VARIABLE.sub(lambda match: self._variables.get(match[1], match[0]), text(uri))
-        return next((found[1] for one in _FUNCTION_NAMES if (found := one.search(filled))), "")
+        return _function_in(_STAGE_VARIABLE.sub(lambda match: self._variables.get(match[1], match[0]), text(uri)))
 
     def _resource_path(self, name: str) -> str:
         """The path of an AWS::ApiGateway::Resource; "/" of the root."""
@@ -501,6 +502,10 @@ class _One:
         return self._reader._function(self._reader._path, name) or self._reader._full(name)
 
 
+def _function_in(uri: Any) -> str:
+    return next((found[1] for one in _FUNCTION_NAMES if (found := one.search(text(uri)))), "")
+
+
 def _as_extension(integration: Mapping[str, Any]) -> dict[str, Any]:
     """An Integration of CloudFormation as OpenAPI's extension spells it."""
     responses = {}
@@ -514,6 +519,7 @@ def _as_extension(integration: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "type": text(integration.get("Type", integration.get("IntegrationType"))).lower(),
         "uri": integration.get("Uri", integration.get("IntegrationUri")),
+        "integrationSubtype": integration.get("IntegrationSubtype"),
         "payloadFormatVersion": integration.get("PayloadFormatVersion"),
         "requestTemplates": integration.get("RequestTemplates"),
         "responses": responses,

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable
 from local.cloudformation.template import Guess
 
 _VARIABLE = ("Environment", "Variables")
+# Beginnings of reasons for which there is no placeholder.
+_MISSING = ("null is", "AWS::Include cannot", "the macro", "CloudFormation takes it")
 
 
 def told(guesses: Iterable[Guess], given: Callable[[str, str], bool]) -> list[str]:
@@ -16,7 +18,8 @@ def told(guesses: Iterable[Guess], given: Callable[[str, str], bool]) -> list[st
         if guess.path[:2] != _VARIABLE or not given(guess.resource, guess.path[2]):
             reasons.setdefault((guess.reason, guess.parameter), []).append(guess)
     return [
-        f"{reason}: a placeholder stands in for it in {', '.join(dict.fromkeys(map(_place, places)))}"
+        f"{reason}: {'it is missing' if reason.startswith(_MISSING) else 'a placeholder stands in for it'} in "
+        f"{', '.join(dict.fromkeys(map(_place, places)))}"
         f"{_remedy(parameter, places)}"
         for (reason, parameter), places in reasons.items()
     ]

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from local.cloudformation import attributes
+from local.cloudformation import attributes, loops
 
 _VARIABLE = re.compile(r"\$\{(!?)\s*([^}]*?)\s*\}")
 _DYNAMIC = re.compile(r"\{\{resolve:[^}]*\}\}")
@@ -74,7 +74,8 @@ class Template:
 
     `include` reads a file that AWS::Include names, or raises LookupError with a reason; `nested` gives the template of
     a nested stack by its logical id, or None where it is not at hand. `physical` are the ids in AWS of the resources
-    of a deployed stack, by logical id with the path before it; None where there is no such stack.
+    of a deployed stack, by logical id with the path before it; None where there is no such stack. With `extensions`,
+    AWS::LanguageExtensions in Transform counts.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class Template:
         include: Callable[[str], Any] | None = None,
         nested: Callable[[str], Template | None] = lambda logical_id: None,
         physical: Mapping[str, str] | None = None,
+        extensions: bool = True,
     ) -> None:
         self._document, self._given, self._pseudo, self._path = dict(document), parameters, pseudo, path
         self._include, self._nested, self._physical = include, nested, physical
@@ -111,6 +113,9 @@ class Template:
             "Fn::Transform": self._transform,
         }
         self._include_sections()
+        if extensions and "AWS::LanguageExtensions" in self._macros():
+            for name in ("Conditions", "Resources", "Outputs"):
+                self._document[name] = loops.unrolled(self._table(name), self._collection)
 
     def resolved(self) -> dict[str, Any]:
         """The template with neither conditions nor functions; what is left as {"Ref": …} is a layer of the template."""
@@ -122,11 +127,13 @@ class Template:
             }
         made["Resources"] = {}
         for name, resource in self.resources.items():
-            if isinstance(resource, dict) and self._holds(resource):
-                made["Resources"][name] = self._resource(name, resource)
-            elif name.startswith("Fn::ForEach"):
-                reason = "CloudFormation takes it only where Transform names AWS::LanguageExtensions"
-                self.guesses.append(Guess("Resources", (name,), reason))
+            if isinstance(resource, dict) and isinstance(resource.get("Type"), str):
+                if self._holds(resource):
+                    made["Resources"][name] = self._resource(name, resource)
+            else:
+                loop = name.startswith("Fn::ForEach")
+                need = "only where Transform names AWS::LanguageExtensions" if loop else "only with a Type"
+                self.guesses.append(Guess("Resources", (name,), f"CloudFormation takes it {need}"))
         made.pop("Outputs", None)
         return made
 
@@ -178,8 +185,9 @@ class Template:
             return [found for one in node if (found := self.value(one, place)) is not NO_VALUE]
         return node
 
-    def condition(self, name: str) -> bool:
+    def condition(self, name: Any) -> bool:
         """Whether a condition of the template holds."""
+        name = text(name)
         if name not in self._conditions:
             if name in self._under_way:
                 raise ValueError(f"the condition {name} depends on itself")
@@ -196,17 +204,33 @@ class Template:
 
     def _include_sections(self) -> None:
         """AWS::Include at the top, and in the place of entries of a section."""
-        macros = self._document.get("Transform", [])
-        for macro in macros if isinstance(macros, list) else [macros]:
+        for macro in self._macros():
             if isinstance(macro, dict) and macro.get("Name") == "AWS::Include":
                 for name, section in self._included("Transform", macro).items():
                     self._document[name] = {**section, **self._table(name)}
+            elif not (called := text(macro.get("Name") if isinstance(macro, dict) else macro) or "AWS::").startswith(
+                "AWS::"
+            ):
+                self.guesses.append(Guess("the template", ("Transform",), f"the macro {called} runs only on AWS"))
         for name in ("Parameters", "Mappings", "Conditions", "Resources", "Outputs"):
             if macro := self._table(name).get("Fn::Transform"):
                 own = {key: value for key, value in self._table(name).items() if key != "Fn::Transform"}
                 self._document[name] = {**self._included(name, macro), **own}
-        # YAML takes a logical id such as On or 1 for no text.
-        self._document["Resources"] = {text(name): resource for name, resource in self.resources.items()}
+        # YAML takes a name such as On or 1 for no text.
+        for name in ("Conditions", "Resources"):
+            self._document[name] = {text(key): one for key, one in self._table(name).items()}
+
+    def _macros(self) -> list[Any]:
+        macros = self._document.get("Transform") or []
+        return macros if isinstance(macros, list) else [macros]
+
+    def _collection(self, key: str, node: Any) -> list[str]:
+        """The values of a loop. A text with commas is that of a parameter whose type is no list."""
+        place = _Place()
+        found = self.value(node, place)
+        self.guesses += [Guess("Resources", (key,), *note) for note in place.notes]
+        values = found if isinstance(found, list) else text(found).split(",")
+        return [part for one in values for part in map(text, one if isinstance(one, list) else [one])]
 
     def _included(self, name: str, macro: Any) -> dict[str, Any]:
         place = _Place()
@@ -225,21 +249,23 @@ class Template:
 
     def _holds(self, part: Mapping[str, Any]) -> bool:
         name = part.get("Condition")
-        return not isinstance(name, str) or self.condition(name)
+        return not isinstance(name, (str, bool)) or self.condition(name)
 
     def _plain(self, node: Any) -> dict[str, Any]:
-        """The table itself, or the branch of an Fn::If in its place."""
+        """The table itself, or the branch of an Fn::If in its place, with what AWS::Include adds to it."""
         while isinstance(node, dict) and len(node) == 1 and isinstance(branches := node.get("Fn::If"), list):
-            node = branches[1 if self.condition(str(branches[0])) else 2] if len(branches) == 3 else None
+            node = branches[1 if self.condition(branches[0]) else 2] if len(branches) == 3 else None
+        if isinstance(node, dict) and "Fn::Transform" in node:
+            own = {key: one for key, one in node.items() if key != "Fn::Transform"}
+            node = {**self._included("the template", node["Fn::Transform"]), **own}
         return node if isinstance(node, dict) and "Ref" not in node else {}
 
     def _resource(self, name: str, resource: Mapping[str, Any]) -> dict[str, Any]:
         made = {key: value for key, value in resource.items() if key not in ("Condition", "DependsOn")}
-        kind = str(resource.get("Type", ""))
         if "Properties" in made:
-            made["Properties"] = self._section(name, kind, self._plain(made["Properties"]))
+            made["Properties"] = self._section(name, made["Type"], self._plain(made["Properties"]))
         if "Metadata" in made:
-            made["Metadata"] = self.value(made["Metadata"])
+            made["Metadata"] = self.value(self._plain(made["Metadata"]))
         return made
 
     def _section(self, name: str, kind: str, properties: Any) -> dict[str, Any]:
@@ -250,7 +276,7 @@ class Template:
         for key, node in self._plain(properties).items():
             if function and key == "Environment":
                 found = {"Variables": self._variables(name, self._plain(self._plain(node).get("Variables")))}
-            elif function and key == "Events":
+            elif key == "Events" and (function or kind == "AWS::Serverless::StateMachine"):
                 found = self._events(name, self._plain(node))
             elif kind in _STACKS and key == "Parameters":
                 found = {one: self._told(name, (key, one), value) for one, value in self._plain(node).items()}
@@ -289,9 +315,8 @@ class Template:
             event = self._plain(node)
             if not event or not self._holds(event):
                 continue
-            made[key] = self.value(
-                {part: one for part, one in event.items() if part != "Condition"}, _Place(linked=True)
-            )
+            own = {part: one for part, one in event.items() if part != "Condition"}
+            made[key] = self.value({**own, "Properties": self._plain(event.get("Properties"))}, _Place(linked=True))
             if event.get("Type") in ("Api", "HttpApi"):
                 used = {part: one for part, one in self._plain(event.get("Properties")).items() if part in _ROUTE}
                 self._told(name, ("Events", key), used)
@@ -302,7 +327,7 @@ class Template:
         if isinstance(node, dict) and len(node) == 1:
             ((name, argument),) = node.items()
             if name == "Condition":
-                return self.condition(str(argument))
+                return self.condition(argument)
             if name in ("Fn::And", "Fn::Or") and isinstance(argument, list):
                 return (all if name == "Fn::And" else any)(self._decide(one, place) for one in argument)
             if name == "Fn::Not" and isinstance(argument, list) and len(argument) == 1:
@@ -480,7 +505,7 @@ class Template:
 
     def _if(self, argument: Any, place: _Place) -> Any:
         name, then, otherwise = argument
-        return self.value(then if self.condition(str(name)) else otherwise, place)
+        return self.value(then if self.condition(name) else otherwise, place)
 
     def _select(self, argument: Any, place: _Place) -> Any:
         index, items = (self.value(one, place) for one in argument)

@@ -7,6 +7,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -36,8 +37,8 @@ def foreign(directory: Path) -> Iterator[str]:
 
 def sizes(template: Path) -> Iterator[tuple[str, int]]:
     """Yields (function, bytes of its code and its layers, unzipped) for each function of the built template."""
-    resources = yaml.safe_load(template.read_text())["Resources"]
-    built = {}
+    resources = dict(_unrolled(yaml.safe_load(template.read_text())["Resources"]))
+    built: dict[Any, int] = {}
     for name, resource in resources.items():
         properties = resource.get("Properties", {})
         code = properties.get("CodeUri") or properties.get("ContentUri")
@@ -48,6 +49,15 @@ def sizes(template: Path) -> Iterator[tuple[str, int]]:
             # A layer from elsewhere is an ARN, and its size is not known here.
             layers = [layer.get("Ref") for layer in resource["Properties"].get("Layers", []) if isinstance(layer, dict)]
             yield name, built[name] + sum(built.get(layer, 0) for layer in layers)
+
+
+def _unrolled(resources: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The resources, also those in an Fn::ForEach, which goes to CloudFormation as it is."""
+    for name, resource in resources.items():
+        if isinstance(resource, list):
+            yield from _unrolled(resource[2])
+        else:
+            yield name, resource
 
 
 def check(template: Path) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import click
 
+from local import uv
 from local.deploying import Failure
 from local.deploying.terminal import Terminal
 
@@ -20,7 +21,11 @@ LOG = ".aws-sam/deploy.log"
 
 def run(words: list[str], terminal: Terminal, verbose: bool, each_line: Callable[[str], None] | None = None) -> None:
     """Runs `sam WORDS`. `each_line` gets what it prints on stdout. Raises Failure with the reason in one line."""
-    os.environ["SAM_CLI_TELEMETRY"] = "0"
+    os.environ.update(uv.settings(), SAM_CLI_TELEMETRY="0")
+    # --language-extensions, which counts only where Transform names AWS::LanguageExtensions.
+    os.environ.setdefault("SAM_CLI_ENABLE_LANGUAGE_EXTENSIONS", "true")
+    # For a pyproject.toml uv needs the template's Python, which need not be on PATH.
+    os.environ["PATH"] += os.pathsep + os.path.dirname(os.path.realpath(".venv/bin/python"))
     from samcli.cli.main import cli
 
     # stdout is the URL's alone.

@@ -5,28 +5,65 @@ https://github.com/aws-cloudformation/cfn-lint
 
 import difflib
 import hashlib
+import os
 import re
-from collections.abc import Collection
+import shutil
+import sys
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from local import manifest
 from local.deploying import Failure
 
 PASSED = Path(".aws-sam/checked")
 
 
 def check(template: Path) -> None:
-    """Raises Failure with the first error and its line. A template that has passed is not checked again."""
+    """Raises Failure with the first error and its line, or with what of a function's folder cannot be built.
+
+    A template that has passed is not linted again.
+    """
     if not template.is_file():
         raise Failure(f"there is no {template} here")
     config = [file for file in (template, Path(".cfnlintrc"), Path(".cfnlintrc.yaml"), Path(".cfnlintrc.yml"))]
-    state = hashlib.sha256(b"\0".join(file.read_bytes() for file in config if file.is_file())).hexdigest()
-    if PASSED.is_file() and PASSED.read_text() == state:
-        return
-    if found := errors(template):
-        more = f" ({len(found) - 1} more: .tools/bin/cfn-lint {template})" if len(found) > 1 else ""
-        raise Failure(f"{template}, {found[0]}{more}")
-    PASSED.parent.mkdir(exist_ok=True)
-    PASSED.write_text(state)
+    files = [file.read_bytes() for file in config if file.is_file()]
+    # The Pythons of PATH are part of the answer.
+    state = hashlib.sha256(b"\0".join([os.environ.get("PATH", "").encode(), *files])).hexdigest()
+    if not (PASSED.is_file() and PASSED.read_text() == state):
+        if found := errors(template):
+            more = f" ({len(found) - 1} more: .tools/bin/cfn-lint {template})" if len(found) > 1 else ""
+            raise Failure(f"{template}, {found[0]}{more}")
+        for name, runtime in unbuildable(template):
+            raise Failure(
+                f"{template}: {name} has no BuildMethod, so that its build needs {runtime} on PATH, where there is "
+                f"none; to build it without, write into {name}, beside Properties:\n"
+                "    Metadata:\n      BuildMethod: python-uv"
+            )
+        PASSED.parent.mkdir(exist_ok=True)
+        PASSED.write_text(state)
+    _check_code(template)
+
+
+def _check_code(template: Path) -> None:
+    """What `sam build` would take from the folders of the functions; packages that were edited are built anew."""
+    from samcli.yamlhelper import yaml_parse
+
+    document = yaml_parse(template.read_text())
+    resources = document.get("Resources") or {}
+    everywhere = ((document.get("Globals") or {}).get("Function") or {}).get("CodeUri")
+    for name, resource in resources.items():
+        code = (resource.get("Properties") or {}).get("CodeUri") or everywhere
+        if resource.get("Type") != "AWS::Serverless::Function" or not isinstance(code, str):
+            continue
+        if (template.parent / code).resolve() == Path.cwd():
+            raise Failure(
+                f"{name} has the whole project as its code, with all its tools; "
+                "move what is its own to a folder, and name that: CodeUri: src/"
+            )
+        try:
+            manifest.read(template.parent / code).freshen()
+        except manifest.InstallError as error:
+            raise Failure(str(error)) from None
 
 
 def errors(template: Path) -> list[str]:
@@ -60,6 +97,26 @@ def errors(template: Path) -> list[str]:
         sentence = f"line {match.linenumber}: {' '.join(text.split())} [{match.rule.id}]"
         lines[match.linenumber] = min(lines.get(match.linenumber, (9, "")), (rank, sentence), key=lambda it: it[0])
     return [sentence for _, (_, sentence) in sorted(lines.items(), key=lambda item: (item[1][0], item[0]))]
+
+
+def unbuildable(template: Path) -> Iterator[tuple[str, str]]:
+    """(name, runtime) of the functions that `sam build` would need a Python for that is not here.
+
+    https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/building-custom-runtimes.html
+    """
+    from cfnlint.decode import decode
+
+    document = decode(str(template))[0]
+    shared = document.get("Globals", {}).get("Function", {})
+    here = {f"python{sys.version_info[0]}.{sys.version_info[1]}"}
+    for name, resource in document.get("Resources", {}).items():
+        if not isinstance(resource, dict) or resource.get("Type") != "AWS::Serverless::Function":
+            continue
+        own = {**shared, **resource.get("Properties", {})}
+        runtime, build = str(own.get("Runtime")), (resource.get("Metadata") or {}).get("BuildMethod")
+        local = "InlineCode" not in own and not str(own.get("CodeUri")).startswith("s3://")
+        if local and not build and runtime.startswith("python") and not (runtime in here or shutil.which(runtime)):
+            yield name, runtime
 
 
 _ONE_OF = re.compile(r"'([^']+)' is not one of \[(.*)\]", re.DOTALL)

@@ -12,7 +12,7 @@ import base64
 import binascii
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from local.gateway import cors, errors
@@ -42,6 +42,7 @@ _REMAPPED = frozenset(
         "user-agent",
         "www-authenticate",
         "x-amzn-requestid",
+        "x-forwarded-for",
     )
 )
 _DROPPED = frozenset(
@@ -62,7 +63,7 @@ _DROPPED_HTTP = frozenset(
         "upgrade",
     )
 )
-_SPECIAL = _REMAPPED | _DROPPED | _DROPPED_HTTP
+_REMAPPED_HTTP = frozenset(("www-authenticate",))  # https://github.com/anthropics/claude-ai-mcp/issues/748
 _BINARY = ("image/", "audio/", "video/", "font/")
 _BINARY_TYPES = frozenset(
     f"application/{name}" for name in ("octet-stream", "pdf", "zip", "gzip", "x-gzip", "x-tar", "wasm", "msgpack")
@@ -123,7 +124,8 @@ def too_slow(request: Request, match: Match) -> Response:
 
 def too_large(request: Request, match: Match) -> Response:
     """The event is larger than Lambda takes (6 MB): 413."""
-    return _own(refused(413, match.api.kind, request.id, request.extended_id), request, match)
+    found = _own(refused(413, match.api.kind, request.id, request.extended_id), request, match)
+    return replace(found, note=": the event, with the body in it, has more than 6 MB, more than Lambda takes")
 
 
 def mock(request: Request, match: Match) -> Response:
@@ -188,7 +190,7 @@ def _response(payload: bytes, request: Request, match: Match, remarks: list[str]
     if status == 204:
         headers = [(name, value) for name, value in headers if name.lower() != "content-type"]
     if rest:
-        headers.append(("X-Amzn-Trace-Id", request.trace))
+        headers.append(("X-Amzn-Trace-Id", request.function_trace))
     return _finished(status, headers, body, request, match)
 
 
@@ -265,20 +267,16 @@ def _sent(name: str, value: str, match: Match, length: int, remarks: list[str]) 
     lower = name.lower()
     if lower == "content-length" and value.strip() == str(length):
         remarks = []
-    if match.api.kind == "http":
-        if lower in _DROPPED_HTTP:
-            remarks.append(f"API Gateway does not send the function's header {name}")
-            return None
-        if match.api.cors and lower.startswith("access-control-"):
-            remarks.append(f"API Gateway does not send the function's header {name}: the API has its own CORS settings")
-            return None
-    elif lower in _SPECIAL:
-        if lower in _DROPPED:
-            remarks.append(f"API Gateway does not send the function's header {name}")
-            return None
-        if lower in _REMAPPED:
-            remarks.append(f"API Gateway sends the function's header {name} as x-amzn-Remapped-{name}")
-            name = f"x-amzn-Remapped-{name}"
+    http = match.api.kind == "http"
+    if lower in (_DROPPED_HTTP if http else _DROPPED):
+        remarks.append(f"API Gateway does not send the function's header {name}")
+        return None
+    if http and match.api.cors and lower.startswith("access-control-"):
+        remarks.append(f"API Gateway does not send the function's header {name}: the API has its own CORS settings")
+        return None
+    if lower in (_REMAPPED_HTTP if http else _REMAPPED):
+        remarks.append(f"API Gateway sends the function's header {name} as x-amzn-Remapped-{name}")
+        name = f"x-amzn-Remapped-{name}"
     return name, value.strip()
 
 

@@ -173,7 +173,7 @@ def _context(answer: dict[str, Any], rest: bool, match: Match, latency: int) -> 
         raise _Malformed
     if rest:
         principal = _text(answer["principalId"])
-        texts = {name: _string(value) for name, value in (context or {}).items() if value is not None}
+        texts = {name: None if value is None else _string(value) for name, value in (context or {}).items()}
         return {"principalId": principal, "integrationLatency": latency, **texts}
     if match.route.payload == "2.0":
         return {"lambda": context}

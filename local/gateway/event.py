@@ -3,12 +3,13 @@
 REST API: https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html
 HTTP API: https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html
 Where these say too little, recordings decide: LocalStack's validated tests (test_apigateway_lambda.py), hotsock/voker
-(vokerhttp/testdata), aws-powertools (tests/events; of TypeScript packages/parser/tests/events), ministack pull 766.
+(vokerhttp/testdata), aws-powertools (tests/events; of TypeScript packages/parser/tests/events), floci issue 2172.
 """
 
 from __future__ import annotations
 
 import base64
+import re
 import time
 from typing import Any
 from urllib.parse import unquote_plus
@@ -52,7 +53,8 @@ _SPELLED = {
     )
 }
 _SPELLED_HTTP = {**_SPELLED, "content-length": "Content-Length", "content-type": "Content-Type"}
-_TEXT = frozenset(("application/json", "application/xml", "application/javascript"))
+_TEXT = frozenset(f"application/{name}" for name in ("graphql", "javascript", "json", "xml"))
+_CHARSET = re.compile(r";\s*charset=(?!\"?utf-8\b)", re.IGNORECASE)
 _MONTHS = ("", "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
@@ -292,11 +294,12 @@ def _body_rest(request: Request, match: Match) -> tuple[str | None, bool]:
 
 
 def _body_http(request: Request) -> tuple[str | None, bool]:
-    """Text for text, JSON, XML and JavaScript, else base64, also for forms and without a Content-Type."""
+    """Text for text, JSON, XML, JavaScript and GraphQL in UTF-8, else base64: for forms, too, and without a type."""
     if not request.body:
         return None, False
-    type = media_type(_content_type(request))
-    if type.startswith("text/") or type in _TEXT:
+    content_type = _content_type(request)
+    type = media_type(content_type)
+    if (type.startswith("text/") or type in _TEXT) and not _CHARSET.search(content_type):
         return request.body.decode("utf-8", "replace"), False
     return base64.b64encode(request.body).decode(), True
 

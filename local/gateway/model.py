@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from local.identifier import trace
+
 Kind = Literal["rest", "http"]
 
 
@@ -29,6 +31,11 @@ class Request:
     scheme: Literal["http", "https"] = "http"
     protocol: str = "HTTP/1.1"
     port: int = 3000
+
+    @property
+    def function_trace(self) -> str:
+        """The trace header of what it invokes, which a REST API tells the client."""
+        return trace(self.trace, self.id, self.received)
 
     @property
     def path(self) -> str:

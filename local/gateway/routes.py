@@ -141,7 +141,8 @@ class Routes:
     def find(self, request: Request) -> Match | Response:
         """The route that takes the request, or API Gateway's own answer: no such route, a preflight, a mock.
 
-        Where several APIs have the path, the first one in the template answers.
+        Where several APIs have the path, the first one in the template answers; one that has it with other methods only
+        says that there is no such route.
         """
         path = _path(request.target)
         for table in self._tables:
@@ -150,9 +151,11 @@ class Routes:
                 if route.mock and not (route.authorizer or route.api_key or route.required):
                     return errors.own(route.mock, request.id, request.extended_id, table.api.kind)
                 return match
-        if request.method == "OPTIONS" and self._shared:
-            return cors.preflight(request, self._shared)
-        return errors.no_route(self.kind, request.id, request.extended_id)
+        own = next((table.api for table in self._tables if any(table.find(method, path) for method in _ANY)), None)
+        api = own or self._shared
+        if request.method == "OPTIONS" and api and api.kind == "http" and api.cors:
+            return cors.preflight(request, api)
+        return errors.no_route(own.kind if own else self.kind, request.id, request.extended_id)
 
 
 def _path(target: str) -> str:

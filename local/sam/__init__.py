@@ -7,7 +7,8 @@ this package names anything of SAM CLI. What is put in the place of its own, and
 
 - InvokeContext: its template is read again after a save, and what it gives becomes our values.
 - LocalApiService, LocalLambdaService: served by our gateway on our server.
-- version_checker: asks a package index at the start.
+- SamTranslatorWrapper: takes a fifth of the start, and is not needed (light.py).
+- requests, of its containers: an invoke has a client context, too (containers.py).
 """
 
 from __future__ import annotations
@@ -20,11 +21,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import local.sam.light  # noqa: F401, before anything of SAM CLI
+
+# isort: split
+from samcli.cli.global_config import GlobalConfig
 from samcli.cli.main import cli
 from samcli.commands.exceptions import UserException
 from samcli.commands.local.cli_common import invoke_context
 from samcli.commands.local.lib import local_api_service, local_lambda_service
-from samcli.lib.utils import version_checker
 
 from local.api import ApiGateway
 from local.aws import Aws
@@ -41,6 +45,7 @@ from local.server import CannotListen, Server
 
 __all__ = ["container_engine", "remove_containers", "run"]
 
+_FAR_AWAY = 253402300799.0  # in the year 9999, seconds since the epoch
 _QUIET = ("samcli.commands.local.lib", "samcli.lib.providers", "samcli.local.docker", "samcli.local.lambdafn")
 
 
@@ -50,13 +55,16 @@ def run(
     aws: Aws,
     deployed: Deployed | None = None,
     recorder: Recorder | None = None,
+    keys: tuple[str, ...] = (),
+    platform_log: bool = False,
 ) -> None:
     """Runs `sam local ARGUMENTS`, in containers or in processes, and ends the process as sam does."""
-    once = Once(containers, arguments[0] != "invoke", aws, deployed, recorder)
+    once = Once(containers, arguments[0] != "invoke", aws, deployed, recorder, keys, platform_log)
     invoke_context.InvokeContext = functools.partial(Context, once)  # type: ignore[assignment, misc]
     local_api_service.LocalApiService = _ApiService  # type: ignore[assignment, misc]
     local_lambda_service.LocalLambdaService = _LambdaService  # type: ignore[assignment, misc]
-    version_checker._inform_newer_version = lambda: None
+    if not arguments[0].startswith("start-"):  # what serves ends without asking an index for a newer SAM CLI
+        GlobalConfig().last_version_check = _FAR_AWAY
     if "--debug" not in arguments:
         for name in _QUIET:
             logging.getLogger(name).setLevel(logging.ERROR)
@@ -101,8 +109,8 @@ class _ApiService(_Service):
             self._run.reading = lambda_invoke_context.unauthorized()
         static = Path(lambda_invoke_context.get_cwd(), static_dir or "public")
         with _told():
-            recorder = lambda_invoke_context.once.recorder
-            self._gateway = ApiGateway(self._run, static if static.is_dir() else None, recorder)
+            once = lambda_invoke_context.once
+            self._gateway = ApiGateway(self._run, static if static.is_dir() else None, once.recorder, once.keys)
 
     def start(self) -> None:
         self._serve(self._gateway, self._gateway.describe)
@@ -133,4 +141,4 @@ def engine_of(context: Context) -> Callable[[Run], Any]:
         return Containers
     functions = context.project.functions.values()
     runtimes = [function.runtime for function in functions if not function.container_only]
-    return lambda _: Pool(context.stderr.stream.buffer, runtimes)
+    return lambda _: Pool(context.stderr.stream.buffer, runtimes, context.once.platform_log)

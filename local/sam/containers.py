@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import base64
 import contextlib
 import gc
 import io
@@ -19,6 +20,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
+import requests
 from docker.errors import DockerException
 from requests import RequestException
 from samcli.commands.exceptions import UserException
@@ -28,12 +30,14 @@ from samcli.commands.local.lib.exceptions import (
 )
 from samcli.commands.local.lib.local_lambda import LocalLambdaRunner
 from samcli.lib.utils.stream_writer import StreamWriter
+from samcli.local.docker import container as sam_container
 from samcli.local.docker.exceptions import DockerContainerCreationFailedException
 from samcli.local.docker.manager import ContainerManager, DockerImagePullFailedException
 
 from local import debugging, runtime, sources
 from local.aws import ENDPOINT, is_local
 from local.engine import EVENT_LIMIT, RESULT_LIMIT, CannotRun, Invoke, Result, StillRunning, TooLarge
+from local.platform_log import stream
 from local.reaper import Reaper
 from local.run import Run
 from local.sam.engine import container_engine, remove_containers
@@ -43,6 +47,9 @@ from local.terminal import say
 
 # What the runtime client still says when its container is ended.
 _LAST_WORDS = re.compile(rb"\[ERROR\] \[\d+\] LAMBDA_RUNTIME Failed to get next invocation[^\n]*\n?")
+# What the function has printed without a newline, and the emulator's line behind it.
+_ENDS = (b"START RequestId: ", b"END RequestId: ")
+_OPEN_LINE = re.compile(rb"([^\n])(?=(?:START|END) RequestId: [0-9a-f-]{36})")
 _CANNOT = (
     UserException,
     DockerImagePullFailedException,
@@ -83,6 +90,8 @@ class Containers:
         if isinstance(reading.lambda_runtime, Warm):
             reading.lambda_runtime.renew(wait=bool(reading.debug_port))  # the next one needs the debugger's port
         written, log, started = io.StringIO(), Log(reading.stderr), time.monotonic()
+        client_context = base64.b64encode((invoke.client_context or "").encode()).decode()
+        _of.headers = {"X-Amz-Client-Context": client_context} if client_context else {}
         try:
             reading.local_lambda_runner.invoke(
                 invoke.function.name, invoke.event.decode(), invoke.tenant, stdout=StreamWriter(written), stderr=log
@@ -95,6 +104,7 @@ class Containers:
                 "start it again, or do without: ./run.sh --no-docker"
             ) from None
         finally:
+            log.end_line()
             gc.collect()  # each container's client and streams form cycles, with open connections to the engine
         payload = written.getvalue().encode()
         if not payload:
@@ -110,6 +120,20 @@ class Containers:
         return Result(payload, "Unhandled" if _is_error(payload) else None, bytes(log.written))
 
 
+class _Requests:
+    """requests, as SAM CLI's containers use it: the emulator gets the headers of this thread's invoke, too."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(requests, name)
+
+    def post(self, *arguments: Any, headers: dict[str, str], **options: Any) -> Any:
+        return requests.post(*arguments, headers={**headers, **getattr(_of, "headers", {})}, **options)
+
+
+_of = threading.local()
+sam_container.requests = _Requests()  # type: ignore[assignment]
+
+
 class Log(StreamWriter):
     """SAM CLI's writer of what a container prints, which keeps it as well."""
 
@@ -121,9 +145,16 @@ class Log(StreamWriter):
         self.write_bytes(output.encode())
 
     def write_bytes(self, output: bytes) -> None:
-        output = _LAST_WORDS.sub(b"", output)
+        output = _OPEN_LINE.sub(rb"\1\n", _LAST_WORDS.sub(b"", output))
+        if output.startswith(_ENDS):
+            self.end_line()
         self.written += output
         super().write_str(output.decode(errors="replace"))
+
+    def end_line(self) -> None:
+        """Ends the line that the function has left open, so that nothing else stands behind it."""
+        if self.written[-1:] not in (b"", b"\n"):
+            self.write_bytes(b"\n")
 
 
 class Manager(ContainerManager):
@@ -140,6 +171,8 @@ class Manager(ContainerManager):
     def create(self, container: Any, context: Any) -> None:
         _equip(container)
         self._lead_to_host(container)
+        own = {"AWS_LAMBDA_LOG_STREAM_NAME": stream(uuid.uuid4().hex)}
+        container._env_vars = {"AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR", **(container._env_vars or {}), **own}
         name, _, value = self._label.partition("=")
         container._labels[name] = value
         self._reaper.ensure()
@@ -163,7 +196,7 @@ class Manager(ContainerManager):
 
 
 def _equip(container: Any) -> None:
-    """Mounts what requirements.txt lists, and debugpy when it is asked for."""
+    """Mounts what requirements.txt lists, what completes the context, and debugpy when it is asked for."""
     found = re.search(r"python:(3\.\d+)-(?:rapid-)?(x86_64|arm64)", container.image)
     code = container._host_dir
     if not (found and code and os.path.isdir(code)):
@@ -171,7 +204,7 @@ def _equip(container: Any) -> None:
     name, architecture = f"python{found[1]}", found[2]
     sources.forget_bytecode(code)
     environment = container._env_vars
-    mounts = {}
+    mounts = {str(debugging.DIRECTORY / "container"): "/var/inside"}
     if packages := runtime.packages(code, name, say, architecture):
         mounts[str(packages)] = "/var/packages"
     if container.debug_options and container.debug_options.debug_ports:
@@ -183,11 +216,11 @@ def _equip(container: Any) -> None:
         environment["AWS_LAMBDA_FUNCTION_HANDLER"] = debugging.HANDLER
         environment["AWS_LAMBDA_FUNCTION_TIMEOUT"] = str(LocalLambdaRunner.MAX_DEBUG_TIMEOUT)
         container._entrypoint = container._get_default_entry_point()
-    if mounts:
-        volumes = {directory: {"bind": place, "mode": "ro"} for directory, place in mounts.items()}
-        container._additional_volumes = {**(container._additional_volumes or {}), **volumes}
-        # Setting it drops the two places of layers, which Lambda searches by itself.
-        environment["PYTHONPATH"] = ":".join([f"/opt/python/lib/{name}/site-packages", "/opt/python", *mounts.values()])
+    volumes = {directory: {"bind": place, "mode": "ro"} for directory, place in mounts.items()}
+    container._additional_volumes = {**(container._additional_volumes or {}), **volumes}
+    # Setting it drops the two places of layers, which Lambda searches by itself.
+    own = environment.get("PYTHONPATH") or f"/opt/python/lib/{name}/site-packages:/opt/python"
+    environment["PYTHONPATH"] = ":".join([own, *mounts.values()])
 
 
 def _is_error(payload: bytes) -> bool:

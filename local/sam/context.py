@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import re
 import tempfile
+import time
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
@@ -26,6 +30,7 @@ from local.aws import ENDPOINT, Aws
 from local.deployed import Deployed
 from local.engine import CannotRun, Function, Invoke, TooLarge
 from local.gateway.routes import Ambiguous, Routes
+from local.identifier import trace
 from local.pool import Pool
 from local.project import Project
 from local.sam import stacks
@@ -47,6 +52,11 @@ _CONTAINERS_ONLY = {
 
 _ARCHIVES = (".zip", ".jar")
 
+# SAM CLI gives them to the emulator in a container, and Lambda has none of them.
+_EMULATORS = ("AWS_ACCOUNT_ID", "AWS_LAMBDA_FUNCTION_HANDLER", "AWS_LAMBDA_FUNCTION_TIMEOUT")
+# What processes find of a layer, by PYTHONPATH, PATH and LD_LIBRARY_PATH.
+_SEARCHED = {"python", "bin", "lib"}
+
 
 @dataclass
 class Once:
@@ -57,6 +67,8 @@ class Once:
     aws: Aws = Aws("us-east-1")
     deployed: Deployed | None = None
     recorder: recording.Recorder | None = None
+    keys: tuple[str, ...] = ()
+    platform_log: bool = False
     authorize: bool = True
     log: TextIO | None = None
     manager: Manager | None = None
@@ -101,13 +113,12 @@ class Context(InvokeContext):
         for function in functions:
             try:
                 made[function.full_path] = self.function(function)
-            except UserException as error:
+            except Exception as error:  # whatever one function makes it raise
                 self._read.remarks.append(f"{function.full_path} is left out: {error}")
         functions = [function for function in functions if function.full_path in made]
         apis = self._read.apis(functions, self.region, self.account, self.once.authorize)
         self.remarks = self._read.told(functions, self._env_vars_value or {})
-        if not self.once.containers:
-            self.remarks += tuple(f"{name} {one.container_only}" for name, one in made.items() if one.container_only)
+        self.remarks += tuple(self._unlike_aws(functions, made))
         by_name = {name: made[function.full_path] for function in functions for name in stacks.names(function)}
         try:
             self.project = Project(made, {**by_name, **made}, apis, Routes(apis))
@@ -150,6 +161,9 @@ class Context(InvokeContext):
     def account(self) -> str:
         return str((self._global_parameter_overrides or {}).get("AWS::AccountId", _ACCOUNT))
 
+    def arn(self, function_name: str) -> str:
+        return f"arn:aws:lambda:{self.region}:{self.account}:function:{function_name}"
+
     def outdated(self) -> bool:
         seen, self._seen = self._seen, self._versions()
         return seen != self._seen
@@ -187,14 +201,15 @@ class Context(InvokeContext):
         config = self.local_lambda_runner.get_invoke_config(found, override_runtime)
         layers = [layer for layer in config.layers if isinstance(layer, LayerVersion) and layer.codeuri]
         name = found.functionname or found.name
-        handler, own = found.handler or "", config.env_vars.resolve()
+        handler, given = found.handler or "", config.env_vars.resolve()
+        own = {key: value for key, value in given.items() if key in config.env_vars.variables or key not in _EMULATORS}
         if debugged := found == self.debugged:
             own |= self._container_env_vars_value or {}
             own |= debugging.variables(handler, "127.0.0.1", self._debug_ports[0], wait=not self.once.serves)
         return Function(
             name=found.full_path,
             function_name=name,
-            arn=f"arn:aws:lambda:{self.region}:{self.account}:function:{name}",
+            arn=self.arn(name),
             handler=handler,
             runtime=config.runtime or "",
             architecture=found.architecture,
@@ -206,9 +221,42 @@ class Context(InvokeContext):
             unbuilt=tuple(str(layer.codeuri) for layer in layers if layer.build_method),
             log_group=str((found.logging_config or {}).get("LogGroup") or f"/aws/lambda/{name}"),
             tenants=bool(found.tenancy_config),
+            storage=self._storage(found),
             debugged=debugged,
             container_only=_container_only(found),
         )
+
+    def _unlike_aws(self, functions: list[SamFunction], made: dict[str, Function]) -> Iterator[str]:
+        """Lines about what functions have on AWS and not here."""
+        layers = {layer.arn: layer for function in functions for layer in function.layers}
+        makes = [one.full_path for one in functions if (one.metadata or {}).get("BuildMethod") == "makefile"]
+        makes += [f"the layer {layer.name}" for layer in layers.values() if layer.build_method == "makefile"]
+        if makes and ".aws-sam" not in os.path.abspath(self._template_file).split(os.sep):
+            built = ".tools/bin/sam build && ./run.sh --template .aws-sam/build/template.yaml"
+            yield f"makefiles do not run here, the source is taken as it is: {', '.join(makes)}. After a build: {built}"
+        for arn, layer in layers.items():
+            users = ", ".join(one.full_path for one in functions if arn in [each.arn for each in one.layers])
+            if not layer.is_defined_within_template and not self.once.containers:
+                yield f"{users} without the layer {arn}: only a container engine gets one that is not in the template"
+            elif not layer.is_defined_within_template and not self._aws_profile:
+                yield f"{users} cannot run: the layer {arn} is fetched with your credentials; ./run.sh --profile NAME"
+        if self.once.containers:
+            return
+        for name, one in made.items():
+            if one.container_only:
+                yield f"{name} {one.container_only}"
+        for layer in layers.values():
+            if layer.codeuri and not layer.build_method:
+                with contextlib.suppress(OSError):
+                    found = os.listdir(self._directory(resolve_code_path(self.get_cwd(), layer.codeuri)))
+                    if others := ", ".join(sorted(set(found) - _SEARCHED)):
+                        yield f"the layer {layer.name} holds {others}, which only a container engine puts into /opt"
+
+    def _storage(self, found: SamFunction) -> int:
+        (stack,) = (stack for stack in self._stacks if stack.stack_path == found.stack_path)
+        properties = (stack.resources.get(found.function_id) or {}).get("Properties") or {}
+        size = (properties.get("EphemeralStorage") or {}).get("Size")
+        return int(size) if str(size).isdecimal() else Function.storage
 
     def _directory(self, path: str) -> str:
         """The path, or the directory into which the archive at that path is unpacked."""
@@ -291,8 +339,9 @@ class Runner(LocalLambdaRunner):
     def invoke(self, function_identifier: str, event: str, tenant_id: str | None = None, **options: Any) -> Any:
         """In processes, the engine's one invoke; `stdout` among the options gets its answer."""
         event = recording.event_in(event)
-        for remark in self.context.remarks:
-            say(remark)
+        if not self.context.once.serves:
+            for remark in self.context.remarks:
+                say(remark)
         if self.local_runtime:
             if not isinstance(options["stderr"], Log):
                 options["stderr"] = Log(options["stderr"])
@@ -305,9 +354,10 @@ class Runner(LocalLambdaRunner):
 
     async def _once(self, function: Function, event: bytes, tenant: str | None) -> bytes:
         try:
-            pool = Pool(self.context.stderr.stream.buffer)
+            pool = Pool(self.context.stderr.stream.buffer, verbose=self.context.once.platform_log)
             try:
-                return (await pool.invoke(Invoke(function, event, str(uuid.uuid4()), tenant=tenant))).payload
+                id = str(uuid.uuid4())
+                return (await pool.invoke(Invoke(function, event, id, trace("", id, time.time()), tenant))).payload
             finally:
                 await pool.close()
         except (CannotRun, TooLarge) as error:
@@ -318,6 +368,9 @@ class Runner(LocalLambdaRunner):
         made.shell_env_values = {}
         given = {name: "" for name in made.override_values if name.startswith(ENDPOINT)}  # declared or not
         made.variables = {**given, **self.context.once.aws.endpoints, **made.variables}
+        made.name = function.functionname or function.name
+        if self.context.once.containers and str(function.runtime).startswith("python"):
+            made.variables["FUNCTION_ARN"] = self.context.arn(made.name)  # for inside/container/sitecustomize.py
         # In a terminal a log line is a line; JSON is for the log group.
         group = (function.logging_config or {}).get("LogGroup") or f"/aws/lambda/{function.functionname}"
         made.logging_config = {"LogGroup": group}
@@ -328,12 +381,10 @@ def _container_only(function: SamFunction) -> str:
     need = "start Docker or Finch, and run without --no-docker"
     if function.packagetype != "Zip":
         return f"is a container image and needs a container engine: {need}"
-    if not str(function.runtime).startswith("python3."):
+    if not re.fullmatch(r"python3\.\d\d", str(function.runtime)):  # AWS's runtime client begins with 3.10
         return f"has the runtime {function.runtime} and needs a container engine: {need}"
     if function.durable_config:
         return f"is a durable function and needs a container engine: {need}"
-    if arns := [layer.arn for layer in function.layers if not layer.is_defined_within_template]:
-        return f"uses the layer {arns[0]}, which is not in the template, and needs a container engine: {need}"
     return ""
 
 

@@ -15,7 +15,6 @@ from typing import Any
 
 from samcli.commands._utils.template import TemplateFailedParsingException, TemplateNotFoundException, get_template_data
 from samcli.commands.validate.lib.exceptions import InvalidSamDocumentException
-from samcli.lib.cfn_language_extensions.sam_integration import expand_language_extensions
 from samcli.lib.providers.provider import Function as SamFunction
 from samcli.lib.providers.provider import Stack
 from samcli.lib.providers.sam_function_provider import SamFunctionProvider
@@ -25,7 +24,7 @@ from samtranslator.plugins.globals.globals_plugin import GlobalsPlugin
 from samtranslator.public.exceptions import InvalidDocumentException
 
 from local.cloudformation import apis, remarks
-from local.cloudformation.template import FUNCTIONS, LAYERS, Guess, Template
+from local.cloudformation.template import FUNCTIONS, LAYERS, Guess, Template, text
 from local.gateway.model import Api
 from local.identifier import identifier
 
@@ -116,9 +115,16 @@ def read(
     found = Stacks()
     _Source(found, file, parameters, pseudo, extensions, physical=physical).collect()
     _share_layers(found)
-    for stack in found.stacks:
-        _merge_globals(stack)
-        _leave_out_unusable(stack, found)
+    for stack in list(found.stacks):
+        try:
+            _merge_globals(stack)
+        except InvalidSamDocumentException as error:
+            if not stack.stack_path:
+                raise
+            found.stacks.remove(stack)
+            found.remarks.append(f"{stack.stack_path} is left out: {error}")
+        else:
+            _leave_out_unusable(stack, found)
     return found
 
 
@@ -148,10 +154,8 @@ class _Source:
         if not isinstance(document, dict) or not isinstance(document.get("Resources"), dict):
             raise InvalidSamDocumentException(f"{file} is not a template: it has no Resources")
         found.files.add(os.path.abspath(file))
-        expanded = expand_language_extensions(document, parameter_values=self._parameters, enabled=extensions)
         path = posixpath.join(parent, name)
-        document = expanded.expanded_template
-        self.template = Template(document, parameters, pseudo, path, self._include, self._nested, physical)
+        self.template = Template(document, parameters, pseudo, path, self._include, self._nested, physical, extensions)
 
     def collect(self) -> None:
         """Appends the stack, and those nested in it, to what was found."""
@@ -170,6 +174,12 @@ class _Source:
             elif resource.get("Type") in _DOCUMENTS:
                 self._read_document(name, resource)
             elif resource.get("Type") in LAYERS:
+                properties = resource.get("Properties", {})
+                content = properties.get("ContentUri", properties.get("Content"))
+                if isinstance(content, dict) or text(content).startswith("s3://"):
+                    self._leave_out(
+                        name, "its content is in S3; to use it here, let its path lead to the folder with it"
+                    )
                 self._found.layers.setdefault(self.template.value({"Ref": name}), self._anywhere(resource))
             elif resource.get("Type") == "AWS::Serverless::Function":
                 self._leave_out_strays(name, resource, resources)
@@ -294,8 +304,8 @@ def _merge_globals(stack: Stack) -> None:
 
 
 def _implicit(resource: Mapping[str, Any]) -> Iterator[str]:
-    """The names of the APIs that SAM makes for a function's events, which name none."""
-    if resource.get("Type") == "AWS::Serverless::Function":
+    """The names of the APIs that SAM makes for events, which name none."""
+    if resource.get("Type") in ("AWS::Serverless::Function", "AWS::Serverless::StateMachine"):
         for event in resource.get("Properties", {}).get("Events", {}).values():
             properties = event.get("Properties") or {}
             if event.get("Type") == "Api" and "RestApiId" not in properties:

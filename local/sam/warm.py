@@ -68,5 +68,5 @@ class Warm(Cold, WarmLambdaRuntime):
             self._container_manager.stop(container)
 
 
-def _version(config: Any) -> int:
-    return sources.tree(config.code_abs_path).version()
+def _version(config: Any) -> list[int]:
+    return sources.version(config.code_abs_path)

@@ -2,10 +2,14 @@
 
 import os
 import subprocess
+from pathlib import Path
 
 import emulator as ministack
 import pytest
+import warm
 from server import Server, engine_answers
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="session")
@@ -16,9 +20,25 @@ def emulator(tmp_path_factory):
     ministack.stop(process)
 
 
+@pytest.fixture(scope="session")
+def warm_tools(tmp_path_factory):
+    """Gives a project tools which run the steps of ./deploy.sh in forks of a Python that has imported SAM CLI."""
+    directory = tmp_path_factory.mktemp("warm")
+    process = warm.start(directory, ROOT / ".tools", ROOT)
+
+    def give(project):
+        (project / ".tools").unlink()
+        (project / ".tools").symlink_to(directory / ".tools")
+
+    yield give
+    process.terminate()
+    process.wait()
+
+
 @pytest.fixture
-def deploy(project, emulator, new_machine):
+def deploy(project, emulator, new_machine, warm_tools):
     """Runs ./deploy.sh in the project, against the emulator; a variable that is None is not set."""
+    warm_tools(project)
 
     def run(*arguments, region="us-east-1", **variables):
         # The settings at the top of deploy.sh are the user's.

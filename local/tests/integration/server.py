@@ -203,7 +203,7 @@ def kill(project):
 
 
 def assert_nothing_left(project):
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 15
     while (left := (processes(project), containers(project))) != ({}, []):
         assert time.monotonic() < deadline, f"left behind: {left}"
         time.sleep(0.05)

@@ -1,6 +1,7 @@
 """What `sam local start-api` serves, processes serve: every kind of API, and the answers that API Gateway gives."""
 
 import json
+import time
 
 import pytest
 from server import run
@@ -437,6 +438,47 @@ def test_missing_status_code_is_200_and_the_terminal_says_so(server, template):
 
     assert (got.status, got.content) == (200, b"no statusCode")
     assert server.says("the answer has no statusCode; API Gateway takes that for 200\n")
+
+
+SURPRISES = [
+    ({"headers": {"Content-Type": "audio/mpeg"}, "body": "x"}, 'Content-Type "audio/mpeg" without isBase64Encoded'),
+    ({"headers": {"Trailer": "x"}}, "API Gateway sends the function's header Trailer as x-amzn-Remapped-Trailer"),
+    ({"multiValueHeaders": {"TE": ["x"]}}, "API Gateway does not send the function's header TE"),
+]
+
+
+def test_surprise_is_said_once(server, template):
+    template(RETURNS)
+
+    for answer, _ in SURPRISES * 3:
+        assert server.ask("/returns", "POST", json.dumps({"statusCode": 200, **answer})).status == 200
+
+    assert [server.terminal.count(f"Returns: {told}") for _, told in SURPRISES] == [1, 1, 1]
+
+
+def test_ids_and_times_are_each_requests_own(server, template):
+    template("""
+Resources:
+  Echo:
+    Type: AWS::Serverless::Function
+    Properties:
+      Handler: handlers.echo
+      Events:
+        Rest: {Type: Api, Properties: {Path: /rest, Method: GET}}
+        Http: {Type: HttpApi, Properties: {Path: /http, Method: GET}}
+""")
+    for path, header, epoch in (
+        ("/rest", "x-amzn-RequestId", "requestTimeEpoch"),
+        ("/http", "Apigw-Requestid", "timeEpoch"),
+    ):
+        begin = time.time()
+        answers = [server.ask(path) for _ in range(3)]
+        contexts = [answer.body["requestContext"] for answer in answers]
+
+        ids, times = [context["requestId"] for context in contexts], [context[epoch] for context in contexts]
+        assert [answer.headers[header] for answer in answers] == ids
+        assert len({*ids, *(context.get("extendedRequestId") for context in contexts)}) == (6 if path == "/rest" else 4)
+        assert int(begin * 1000) <= times[0] <= times[1] <= times[2] <= time.time() * 1000
 
 
 NODE = """

@@ -3,45 +3,12 @@
 import io
 import os
 import subprocess
-import sys
-import time
-from pathlib import Path
 
 import pytest
 from faults import FAULTS, Proxy
 
-WARM = Path(__file__).parent / "warm.py"
 STACK, REGION = "faulty", "eu-west-2"
 BUCKET = f"{STACK}-000000000000-{REGION}"
-
-
-@pytest.fixture(scope="module")
-def warm(new_project, tmp_path_factory):
-    """A project whose ./deploy.sh runs its steps in forks of a warm Python."""
-    project = new_project()
-    socket = tmp_path_factory.mktemp("warm") / "socket"
-    tools = project / ".tools"
-    real = tools.resolve()
-    tools.unlink()
-    (tools / "bin").mkdir(parents=True)
-    for tool in real.iterdir():
-        if tool.name != "bin":
-            (tools / tool.name).symlink_to(tool)
-    for tool in (real / "bin").iterdir():
-        (tools / "bin" / tool.name).symlink_to(tool)
-    (tools / "bin" / "python").unlink()
-    (tools / "bin" / "python").write_text(
-        f'#!/bin/sh\n[ "$2" = local.deploying ] || exec {real}/bin/python "$@"\n'
-        f'shift 2\nexec {real}/bin/python -I {WARM} {socket} "$@"\n'
-    )
-    (tools / "bin" / "python").chmod(0o755)
-    server = subprocess.Popen([sys.executable, WARM, socket], cwd=project)
-    while not socket.exists():
-        assert server.poll() is None
-        time.sleep(0.05)
-    yield project
-    server.terminate()
-    server.wait()
 
 
 @pytest.fixture(scope="module")
@@ -52,8 +19,10 @@ def proxy(emulator):
 
 
 @pytest.fixture(scope="module")
-def run(warm, proxy, emulator, new_machine):
+def run(new_project, warm_tools, proxy, emulator, new_machine):
     """Runs ./deploy.sh through the proxy; with one attempt, boto3 makes no call again."""
+    project = new_project()
+    warm_tools(project)
 
     def deploy(*arguments, attempts=None, **variables):
         environment = {**new_machine, **emulator.environment(REGION), "AWS_ENDPOINT_URL": proxy.url, **variables}
@@ -61,7 +30,12 @@ def run(warm, proxy, emulator, new_machine):
         if attempts:
             environment["AWS_MAX_ATTEMPTS"] = str(attempts)
         return subprocess.run(
-            [warm / "deploy.sh", *arguments], env=environment, capture_output=True, text=True, timeout=120, check=False
+            [project / "deploy.sh", *arguments],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
         )
 
     return deploy

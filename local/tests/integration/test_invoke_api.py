@@ -23,7 +23,7 @@ HANDLER = """
 def handler(event, context):
     if event == "fail":
         raise ValueError("why")
-    print("printed")
+    print("printed", event if len(event) > 4096 else "")
     custom = context.client_context and context.client_context.custom
     return [event, custom, context.tenant_id, context.aws_request_id]
 """
@@ -61,7 +61,10 @@ def ask(tmp_path, capfd):
     return asked
 
 
-@pytest.mark.parametrize("name", ["MyFunction", "my-function", ARN, ARN.replace(":", "%3A"), "my-function:$LATEST"])
+NAMES = ["MyFunction", "my-function", ARN, ARN.replace(":", "%3A"), "my-function:$LATEST", f"{ARN}:$LATEST"]
+
+
+@pytest.mark.parametrize("name", [*NAMES, "012345678912:function:my-function"])
 def test_answer_is_the_functions(ask, name):
     response, parsed = ask(b'{"a": 1}', name)
 
@@ -89,20 +92,33 @@ def test_options_reach_the_function(ask):
 
     assert json.loads(response.body) == [{}, {"b": 2}, "one", "the-id"]
     log = base64.b64decode(parsed["LogResult"]).decode()
-    assert log.startswith("START RequestId: the-id Version: $LATEST\nprinted\nEND RequestId: the-id\nREPORT ")
+    assert log.startswith("START RequestId: the-id Version: $LATEST\nprinted \nEND RequestId: the-id\nREPORT ")
 
 
 def test_error_of_the_function_is_marked(ask):
-    response, parsed = ask(b'"fail"')
+    response, parsed = ask(b'"fail"', X_Amz_Log_Type="Tail")
 
-    assert (response.status, parsed["FunctionError"]) == (200, "Unhandled")
+    assert (response.status, parsed["FunctionError"], parsed["ExecutedVersion"]) == (200, "Unhandled", "$LATEST")
     assert json.loads(response.body)["errorMessage"] == "why"
+    assert b"ValueError: why" in base64.b64decode(parsed["LogResult"])
 
 
-def test_dry_run_runs_nothing(ask):
-    response, parsed = ask(b'"fail"', X_Amz_Invocation_Type="DryRun")
+def test_log_that_is_answered_is_the_last_4_kb(ask):
+    _, parsed = ask(b'"' + b"x" * 5000 + b'"', X_Amz_Log_Type="Tail", query="?Qualifier=$LATEST")
+
+    log = base64.b64decode(parsed["LogResult"])
+    assert len(log) == 4096 and b"START" not in log and b"\nEND RequestId: the-id\nREPORT " in log
+
+
+@pytest.mark.parametrize(
+    "asked", [dict(body=b'"fail"'), dict(), dict(name="my-function:$LATEST", X_Amz_Log_Type="Tail")]
+)
+def test_dry_run_runs_nothing(ask, asked):
+    response, _ = ask(**asked, X_Amz_Invocation_Type="DryRun")
 
     assert (response.status, response.body) == (204, b"")
+    assert dict(response.headers)["x-amzn-RequestId"] == "the-id"
+    assert ask.terminal() == ""
 
 
 def test_event_is_accepted_and_its_failure_told(ask):
@@ -124,6 +140,10 @@ REFUSED = [  # what is asked, status, code that the SDK raises, a part of the bo
     (dict(body=b'"%s"' % (b"x" * 2**20), X_Amz_Invocation_Type="Event"), 413, "RequestTooLargeException", "1048576"),
     (dict(X_Amz_Invocation_Type="Later"), 400, "InvalidParameterValueException", "'Later' at 'invocationType'"),
     (dict(X_Amz_Log_Type="All"), 400, "InvalidParameterValueException", "'All' at 'logType'"),
+    (dict(name="doesnotexist", X_Amz_Invocation_Type="DryRun"), 404, "ResourceNotFoundException", "doesnotexist"),
+    (dict(body=b"}", X_Amz_Invocation_Type="DryRun"), 400, "InvalidRequestContentException", "Could not parse"),
+    (dict(body=b"{", X_Amz_Invocation_Type="Event"), 400, "InvalidRequestContentException", "Could not parse"),
+    (dict(X_Amz_Client_Context="bm8gSlNPTg=="), 400, "InvalidRequestContentException", "Client context must be"),
     (dict(method="GET"), 404, "UnknownOperationException", "GET"),
     (dict(path="/2015-03-31/functions/"), 404, "UnknownOperationException", "POST"),
 ]

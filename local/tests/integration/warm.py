@@ -1,13 +1,37 @@
 """A Python that has imported what ./deploy.sh needs, and forks for each run: hundreds of them, without their starts.
 
+A signal to ./deploy.sh does not reach its fork.
+
 Usage: warm.py SOCKET             waits for clients, and forks
        warm.py SOCKET STEPS [OPTION]...   as python -m local.deploying STEPS [OPTION]...
 """
 
+import logging
 import os
 import pickle
 import socket
+import subprocess
 import sys
+import time
+
+
+def start(directory, tools, project):
+    """Makes DIRECTORY/.tools, for the place of `tools`, and starts its Python, with the local/ of `project`."""
+    socket, made = directory / "socket", directory / ".tools"
+    (made / "bin").mkdir(parents=True)
+    for tool in (*(one for one in tools.iterdir() if one.name != "bin"), *(tools / "bin").iterdir()):
+        (made / tool.relative_to(tools)).symlink_to(tool)
+    (made / "bin" / "python").unlink()
+    (made / "bin" / "python").write_text(
+        f'#!/bin/sh\n[ "$2" = local.deploying ] || exec {tools}/bin/python "$@"\n'
+        f'shift 2\nexec {tools}/bin/python -I {__file__} {socket} "$@"\n'
+    )
+    (made / "bin" / "python").chmod(0o755)
+    process = subprocess.Popen([sys.executable, __file__, socket], cwd=project)
+    while not socket.exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    return process
 
 
 def serve(path):
@@ -20,6 +44,7 @@ def serve(path):
 
     from local.deploying import __main__, artifact, bucket, sam, stack, template  # noqa: F401
 
+    logging.getLogger("cfnlint").setLevel(logging.WARNING)  # it is asked before SAM CLI sets logging up
     listening = socket.socket(socket.AF_UNIX)
     listening.bind(path)
     listening.listen()
@@ -31,6 +56,7 @@ def serve(path):
             directory, environment, arguments = pickle.loads(message)
             for number, descriptor in enumerate(descriptors):
                 os.dup2(descriptor, number)
+            sys.stdout, sys.stderr = (open(number, "w", buffering=1, closefd=False) for number in (1, 2))
             os.chdir(directory)
             os.environ.clear()
             os.environ.update(environment)

@@ -40,6 +40,34 @@ def test_mistake_is_named_with_what_was_meant(tmp_path, right):
     assert template.errors(mistaken)[0] == f"line {number}: {sentence}"
 
 
+@pytest.mark.parametrize(
+    "second, on_path, refused",
+    [
+        ("CodeUri: src/", False, True),
+        ("{CodeUri: src/, Runtime: python3.12}", True, False),
+        ("{InlineCode: pass, Handler: index.handler}", False, False),
+        ("{CodeUri: s3://bucket/key}", False, False),
+        ("{CodeUri: src/, Runtime: nodejs22.x}", False, False),
+        ("CodeUri: src/\n    Metadata:\n      BuildMethod: python-uv", False, False),
+    ],
+)
+def test_function_that_needs_a_python_for_its_build_is_named(tmp_path, monkeypatch, second, on_path, refused):
+    """Before it is built: `sam build` says it after minutes, and not what to write."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(template, "errors", lambda path: [])
+    monkeypatch.setattr(template.sys, "version_info", (3, 10, 0))
+    monkeypatch.setattr(template.shutil, "which", lambda name: name if on_path else None)
+    function = f"  Second:\n    Type: AWS::Serverless::Function\n    Properties:\n      {second}\n"
+    Path("template.yaml").write_text(SAMPLE.read_text().replace("\nOutputs:", f"{function}\nOutputs:"))
+
+    found = list(template.unbuildable(Path("template.yaml")))
+
+    assert found == ([("Second", "python3.13")] if refused else [])
+    if refused:
+        with pytest.raises(template.Failure, match="Second has no BuildMethod, so that its build needs python3.13"):
+            template.check(Path("template.yaml"))
+
+
 def test_template_that_is_right_is_checked_once(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("template.yaml").write_text(SAMPLE.read_text())

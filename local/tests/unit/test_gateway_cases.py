@@ -14,7 +14,7 @@ from local.gateway.routes import Match, Routes
 
 CASES = Path(__file__).parent / "cases"
 KEYS = {"source", "api", "with", "request", "headers", "body", "answer", "text", "authorizer", "authorizer_error"}
-KEYS |= {"event", "authorizer_event", "client", "remark", "function", "keys"}
+KEYS |= {"event", "authorizer_event", "client", "remark", "function", "keys", "received"}
 DONE = {"statusCode": 200, "body": "done"}
 
 
@@ -70,7 +70,7 @@ def request(case):
         id="2e7cf7b5-4a07-4b5c-9d1b-5a1f7e0a0a01",
         extended_id="ZhDrKF5dDoEEHfA=",
         trace="Root=1-67891233-abcdef012345678912345678",
-        received=1718635693.506,
+        received=case.get("received", 1718635693.506),
     )
 
 

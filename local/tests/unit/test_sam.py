@@ -4,10 +4,15 @@ import ast
 import importlib
 import inspect
 import re
+import subprocess
+import sys
 from importlib import metadata
 from pathlib import Path
 
 import pytest
+
+from local.sam import _FAR_AWAY
+from local.sam.light import TRANSLATOR
 
 ROOT = Path(__file__).parents[3]
 
@@ -46,9 +51,6 @@ CALLED = {
         "LocalLambdaService.start": "self",
     },
     "samcli.commands._utils.template": {"get_template_data": "template_file"},
-    "samcli.lib.cfn_language_extensions.sam_integration": {
-        "expand_language_extensions": "template parameter_values enabled",
-    },
     "samcli.lib.providers.provider": {
         "Stack.__init__": "self parent_stack_path name location parameters template_dict metadata "
         "original_template_dict",
@@ -77,7 +79,8 @@ CALLED = {
         "StreamWriter.write_bytes": "self output",
         "StreamWriter.write_str": "self output",
     },
-    "samcli.lib.utils.version_checker": {"_inform_newer_version": "force_check"},
+    "samcli.cli.global_config": {"GlobalConfig.last_version_check": None},
+    "samcli.local.docker.container": {"requests.post": None, "Container._make_http_request": "self event tenant_id"},
     "samcli.local.docker.lambda_container": {"LambdaContainer._get_default_entry_point": ""},
     "samcli.local.docker.container_client_factory": {"ContainerClientFactory.create_client": ""},
     "samcli.local.docker.lambda_image": {
@@ -96,6 +99,7 @@ CALLED = {
         "extra_hosts container_dns",
         "WarmLambdaRuntime._configure_interrupt": "self function_full_path timeout container is_debugging",
     },
+    "samcli.local.lambdafn.env_vars": {"EnvironmentVariables.name": None},
     "samcli.local.lambdafn.zip": {"unzip": "zip_file_path output_dir permission mount_symlinks"},
     "samcli.local.layers.layer_downloader": {"LayerDownloader": "layer_cache cwd stacks lambda_client mount_symlinks"},
 }
@@ -157,6 +161,23 @@ def test_function_of_a_template_has_the_same_fields():
     function = find("samcli.lib.providers.provider", "Function")
 
     assert [name for name in fields.split() if not hasattr(function, name)] == []
+
+
+def test_check_for_a_newer_version_is_never_due():
+    due = find("samcli.lib.utils.version_checker", "is_version_check_overdue")
+
+    assert (type(_FAR_AWAY), due(_FAR_AWAY), due(None)) == (float, False, True)
+
+
+def test_translator_stays_out_and_nothing_but_the_providers_asks_for_it():
+    command = "import local.sam, sys; print('samtranslator.translator.translator' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", command], cwd=ROOT, capture_output=True, text=True, check=True)
+    package = Path(find("samcli").__file__).parent
+    asking = [file for file in package.rglob("*.py") if f"from {TRANSLATOR} import" in file.read_text()]
+
+    assert done.stdout == "False\n"
+    assert (package.parent / f"{TRANSLATOR.replace('.', '/')}.py").exists()
+    assert [str(file.relative_to(package)) for file in asking] == ["lib/providers/sam_base_provider.py"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

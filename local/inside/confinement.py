@@ -1,0 +1,145 @@
+"""The file system of an execution environment as it is on Lambda: code and layers are read-only, /tmp is its own.
+
+Where the system allows it (Linux, for root or where anybody may make user namespaces), by mounts that only the
+environment has, and that go with its last process. Elsewhere an audit hook refuses what Python opens or changes.
+Neither knows semaphores and shared memory, for which Lambda has no /dev/shm.
+
+Usage: python confinement.py; its status is 0 where mounts are allowed.
+
+https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
+"""
+
+import errno
+import os
+import struct
+import sys
+
+_TMP = "/tmp"
+
+# linux/sched.h, linux/mount.h and linux/capability.h
+_NEW_MOUNTS, _NEW_USER = 0x20000, 0x10000000
+_READ_ONLY, _REMOUNT, _BIND, _WITH_THOSE_BELOW, _PRIVATE = 1, 32, 4096, 16384, 1 << 18
+_LOCKED = os.ST_NOSUID | getattr(os, "ST_NODEV", 0) | getattr(os, "ST_NOEXEC", 0)
+_CAPABILITIES = 0x20080522
+
+# The index of the changed path among the arguments of each event.
+# https://docs.python.org/3/library/audit_events.html
+_CHANGED = {
+    **dict.fromkeys(("os.mkdir", "os.remove", "os.rmdir", "os.truncate", "os.chmod", "os.chown", "os.utime"), (0,)),
+    **dict.fromkeys(("os.link", "os.symlink"), (1,)),
+    "os.rename": (0, 1),
+}
+
+
+def mount(read_only, needed, storage):
+    """Makes the directories read-only, and /tmp empty but for what there leads to those that are `needed`.
+
+    `storage` is the size of /tmp, in megabytes. Raises OSError, and ImportError for a Python without ctypes; then the
+    process is not fit for a function any more.
+    """
+    directory, above = os.getcwd(), os.path.realpath(_TMP) + "/"
+    user, group = os.geteuid(), os.getegid()
+    as_root = user == 0 and not _call("unshare", _NEW_MOUNTS)
+    if not as_root:
+        _require(_call("unshare", _NEW_MOUNTS | _NEW_USER))
+        # user_namespaces(7): itself, and nobody else.
+        for name, text in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):
+            with open(f"/proc/self/{name}", "w") as file:
+                file.write(text)
+    _mount(None, "/", _WITH_THOSE_BELOW | _PRIVATE)
+    for place in read_only:
+        _mount(place, place, _BIND | _WITH_THOSE_BELOW)
+        _mount(None, place, _BIND | _REMOUNT | _READ_ONLY | (os.statvfs(place).f_flag & _LOCKED))
+    needed = {os.path.realpath(place) for place in (*read_only, *needed)}
+    tops = {place[len(above) :].split("/")[0] for place in needed if place.startswith(above)}
+    kept = {name: os.open(above + name, os.O_PATH | os.O_CLOEXEC) for name in tops}
+    _mount("tmpfs", _TMP, 0, "tmpfs", f"mode=1777,size={storage}m".encode())
+    for name, descriptor in kept.items():
+        os.mkdir(above + name)
+        _mount(f"/proc/self/fd/{descriptor}", above + name, _BIND | _WITH_THOSE_BELOW)
+        os.close(descriptor)
+    if not as_root:  # nor is it root in there
+        _require(_call("capset", struct.pack("=Ii", _CAPABILITIES, 0), bytes(24)))
+    os.chdir(directory)
+
+
+def refuse(read_only):
+    """Lets Python refuse to change what is below the directories, and say what of /tmp is not as on Lambda."""
+    places = tuple(os.path.join(os.path.realpath(place), "") for place in read_only)
+    tmp, said = os.path.realpath(_TMP) + "/", []
+
+    def check(path):
+        if not isinstance(path, (str, bytes, os.PathLike)):
+            return
+        real = os.path.realpath(os.fsdecode(path))
+        if f"{real}/".startswith(places):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
+        if real.startswith(tmp) and not said:
+            said.append(real)
+            _say(f"{real}: /tmp is this machine's, and shared; on Lambda every environment has one of its own")
+
+    def hook(event, arguments):
+        if event == "open":
+            path, mode, flags = arguments
+            if flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC) and (mode or os.path.isabs(path)):
+                check(path)
+        elif event in _CHANGED:
+            if event == "os.truncate" or arguments[-1] == -1:  # else a path is relative to another directory
+                for index in _CHANGED[event]:
+                    check(arguments[index])
+        elif event == "sqlite3.connect":
+            path = os.fsdecode(arguments[0])
+            if not path.startswith((":", "file:")) and not os.path.exists(path):
+                check(path)
+
+    sys.addaudithook(hook)
+
+
+def without_shared_memory():
+    """Semaphores and shared memory fail as on Lambda: multiprocessing has no Queue, Pool or Lock, but Process and Pipe.
+
+    https://aws.amazon.com/blogs/compute/parallel-processing-in-python-with-aws-lambda/
+    """
+    try:
+        import _multiprocessing
+        import _posixshmem
+    except ImportError:  # a system that has none
+        return
+    said = []
+
+    def fail(*_, **__):
+        if not said:
+            said.append(True)
+            _say("multiprocessing: Lambda has no /dev/shm, so no Queue, Pool or Lock; use Process and Pipe, or threads")
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    _multiprocessing.SemLock = type("SemLock", (_multiprocessing.SemLock,), {"__new__": fail})
+    _posixshmem.shm_open = fail
+
+
+def _say(line):
+    print(line, file=sys.stderr, flush=True)
+
+
+def _mount(source, target, flags, kind=None, options=None):
+    words = [word and os.fsencode(word) for word in (source, target, kind)]
+    _require(_call("mount", *words, flags, options))
+
+
+def _call(name, *arguments):
+    """A function of the C library; by what is below ctypes, whose own import takes as long as all the rest."""
+    import _ctypes
+
+    return _ctypes.call_function(_ctypes.dlsym(_ctypes.dlopen(None, 0), name), arguments)
+
+
+def _require(failed):
+    if failed:
+        raise OSError("not permitted")
+
+
+if __name__ == "__main__":
+    try:
+        mount([os.path.dirname(os.path.realpath(__file__))], [], 1)
+    except (ImportError, OSError):
+        sys.exit(1)
