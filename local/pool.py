@@ -141,7 +141,9 @@ class Pool:
             except NotRun:
                 continue
             except _Ended as ended:
-                return ended.result
+                # A save may have met the way from the start that has failed to this request.
+                if not ended.code or await self._current(fleet.function) is ended.code:
+                    return ended.result
 
     def _use(self, fleet: _Fleet, environment: Environment, invoke: Invoke) -> asyncio.Future[Result]:
         def ended(duration: float) -> None:
@@ -176,26 +178,38 @@ class Pool:
                     fleet.starting += 1
                     start = self._task(self._start(fleet, invoke, waiter))
                 if not start:
-                    await asyncio.wait({waiter}, timeout=_MOMENT_S if fleet.waiting[0] is waiter else pause)
+                    await asyncio.wait({waiter}, timeout=pause)
                     pause = min(2 * pause, _LONGEST_PAUSE_S)
                     continue
                 both: tuple[asyncio.Future[Any], ...] = (waiter, start)
                 await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
                 if not waiter.done():
-                    if environment := start.result():
-                        return environment
+                    if waiter not in fleet.waiting or not self._hand_on(fleet, start):
+                        start.result()  # raises, or there was no room
+                        await asyncio.sleep(_LONGEST_PAUSE_S)
                     start = None
-                    await asyncio.sleep(_LONGEST_PAUSE_S)
         finally:
             if waiter in fleet.waiting:
                 fleet.waiting.remove(waiter)
         if start:  # it has not been needed
-            start.add_done_callback(lambda done: self._spare(fleet, done))
+            start.add_done_callback(lambda done: self._hand_on(fleet, done))
         return waiter.result()
 
-    def _spare(self, fleet: _Fleet, start: asyncio.Task[Environment | None]) -> None:
-        if not start.cancelled() and not start.exception() and (environment := start.result()):
-            self._offer(fleet, environment)
+    def _hand_on(self, fleet: _Fleet, start: asyncio.Task[Environment | None]) -> bool:
+        """Gives what a start has come to, the error of an init too, to the request that has waited longest."""
+        if start.cancelled():
+            return False
+        error = start.exception()
+        if isinstance(error, _Ended) and error.code:
+            if waiter := next((one for one in fleet.waiting if not one.done()), None):
+                fleet.waiting.remove(waiter)
+                waiter.set_exception(error)
+                waiter.exception()  # it may be that nobody waits any more
+            return True
+        if error or not (environment := start.result()):
+            return False
+        self._offer(fleet, environment)
+        return True
 
     async def _start(self, fleet: _Fleet, invoke: Invoke, waiter: asyncio.Future[Environment]) -> Environment | None:
         """An environment that has had its init; None when the system has no room for it by now. Raises _Ended."""
@@ -219,7 +233,7 @@ class Pool:
                 if await self._current(fleet.function) is not code:
                     continue  # a save met the import, and the handler has not run
                 if failed:
-                    raise _Ended(failed)
+                    raise _Ended(failed, code)
                 if waiter.done():
                     return None
                 fleet.waiting.remove(waiter)
@@ -298,10 +312,10 @@ def _told(function: Function) -> Iterator[None]:
 
 
 class _Ended(Exception):
-    """The invoke has ended while an environment was started for it."""
+    """The invoke has ended while an environment was started for it; any other would, where the `code` has failed."""
 
-    def __init__(self, result: Result) -> None:
-        self.result = result
+    def __init__(self, result: Result, code: Code | None = None) -> None:
+        self.result, self.code = result, code
 
 
 class _Fleet:
@@ -337,7 +351,7 @@ class _Fleet:
         Each environment is taken to need for an invoke what is usual, or what its present one has taken by now.
         """
         if not self.environments and not self.starting:
-            return self.waiting[0] is waiter  # each may fail, and then those would starve that have waited longest
+            return True
         if self.function.debugged:
             return False
         # One at a time while they get on, since a start slows down everything else.
