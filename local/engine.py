@@ -36,6 +36,7 @@ class Function:
     log_group: str = ""
     tenants: bool = False  # whether each invoke is for a tenant
     debugged: bool = False
+    storage: int = 512  # of /tmp
     container_only: str = ""  # why processes cannot run it
 
 

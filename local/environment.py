@@ -99,7 +99,8 @@ class Environment:
         handler = debugging.HANDLER if self.function.debugged else self.function.handler
         _, interpreter, path = self.code
         read_only = os.pathsep.join(filter(os.path.isdir, (self.function.code, *self.function.layers, *path)))
-        command = [interpreter, bootstrap.__file__, handler, str(connection), str(line), f"{mounts:d}", read_only]
+        storage = str(self.function.storage if mounts else 0)
+        command = [interpreter, bootstrap.__file__, handler, str(connection), str(line), storage, read_only]
         environment = variables(self.function, interpreter, path, self._marker)
         if wrapper := environment.get("AWS_LAMBDA_EXEC_WRAPPER"):
             # From a shell, as Lambda does it: when the file is missing, that ends with status 127.

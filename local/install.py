@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> None:
 
 def install_tools(holding: int) -> None:
     """Makes .tools anew if a list of its packages has changed. Raises uv.InstallError or OSError."""
-    made_from = "".join(Path(name).read_text() for name in LISTS)
+    made_from = "".join(manifest.text(Path(name)) for name in LISTS)
     if _made_from(TOOLS) == made_from:
         return
     with _replacing(TOOLS, "the tools") as new:

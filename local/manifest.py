@@ -154,7 +154,7 @@ def _gather(file: Path, found: Manifest) -> None:
     whole = re.sub(r"\\\r?\n", " ", text(file))
     for line in filter(None, (re.sub(r"(^|\s)#.*", "", line).strip() for line in whole.splitlines())):
         found.lines.append(line)
-        if named := _NESTED.match(line):
+        if (named := _NESTED.match(line)) and "://" not in line:
             _gather(file.parent / named[1].strip("\"' "), found)
         elif place := _place(line):
             found.places.append(place)

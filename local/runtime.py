@@ -34,6 +34,8 @@ _WHEELS = "--only-binary=:all:"
 
 _environments: dict[str, Path] = {}  # by runtime, the ones of this process
 _current: set[Path] = set()  # what this process has installed or found to be current
+_latest: dict[tuple[str, str | None], list[Path]] = {}  # of each function that has packages of this machine
+_KEPT = 2  # the one before may be in use by a request
 _looking = threading.Lock()
 
 Say = Callable[[str], None]
@@ -71,7 +73,14 @@ def packages(code: Path | str, runtime: str, say: Say, architecture: str | None 
         interpreter = python(runtime, say) if found.is_project else ""
         manifest.install(found, _UV, interpreter, *target, f"--target={new}", holding=holding)
 
-    return _installed(found.key(), fill, runtime, say, architecture, found.moving)
+    home = _installed(found.key(), fill, runtime, say, architecture, found.moving)
+    if found.places:  # each edit of them makes another
+        latest = _latest.setdefault((str(code), architecture), [])
+        latest[:] = [*(each for each in latest if each != home), home]
+        for old in latest[:-_KEPT]:
+            latest.remove(old)
+            shutil.rmtree(old, ignore_errors=True)
+    return home
 
 
 def tool(requirement: str, runtime: str, say: Say, architecture: str | None = None) -> Path:

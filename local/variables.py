@@ -31,7 +31,7 @@ class Unfit(Exception):
 def read(file: str) -> dict[str, Any]:
     """The JSON object in the file; SAM CLI would read anything else as lines of NAME=value. Raises Unfit."""
     try:
-        with open(file, encoding="utf-8") as stream:
+        with open(file, encoding="utf-8-sig") as stream:
             values = json.load(stream)
     except ValueError as error:
         raise Unfit(f"{file} is not valid JSON: {error}; compare it with env.json.example") from None

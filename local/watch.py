@@ -9,6 +9,7 @@ left), times and sizes of the files are compared instead.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import select
@@ -24,6 +25,9 @@ if sys.platform == "linux":
 
     _SAVING = flags.CREATE | flags.MODIFY
     _SAVED = flags.CLOSE_WRITE | flags.MOVED_FROM | flags.MOVED_TO | flags.DELETE
+    # A link leads elsewhere, or what it leads to is another file by now.
+    _ELSEWHERE = flags.CREATE | flags.MOVED_FROM | flags.MOVED_TO | flags.DELETE
+    _WATCHED = _SAVING | _SAVED | flags.ATTRIB | flags.DELETE_SELF | flags.MOVE_SELF
     _MOVED = flags.ISDIR | flags.DELETE_SELF | flags.MOVE_SELF | flags.Q_OVERFLOW | flags.IGNORED
 
 _SILENT = {"9p", "cifs", "nfs", "nfs4", "prl_fs", "smb3", "vboxsf", "virtiofs"}
@@ -31,6 +35,7 @@ _NOT_SOURCE = re.compile(
     r"__pycache__|.*\.egg-info|\.(aws-sam|git|tools|venv)(\..*)?|.*\.pyc(\.\d+)?|.*\.sw[a-z]|4913|.*~"
 )
 _SAVE_S = 0.25
+_MOST_LINKS = 40  # as in the kernel
 
 # By directory and name: time, size and so on.
 _Files = dict[tuple[str, str], tuple[int, ...]]
@@ -42,7 +47,7 @@ def own(name: str) -> bool:
 
 
 class Tree:
-    """The files of `directory`, with everything below it unless `recursive` is false.
+    """The files of `directory`, with everything below it unless `recursive` is false, and what links there lead to.
 
     `wanted` is a regular expression that a file's whole name must match to count. Thread-safe.
     """
@@ -93,20 +98,34 @@ class Tree:
 
     def _watch(self) -> Any:
         queue = INotify(nonblocking=True)
+        # The watches of the directories, and (watch, name) of what the links in them lead to, wherever that lies.
+        self._own: set[int] = set()
+        self._linked: set[tuple[int, str]] = set()
         try:
             # The first even if it cannot be read, which is an error here: nothing else would tell when it can.
-            for directory in [self._directory, *(directory for directory, _ in self._walk())]:
-                queue.add_watch(directory, _SAVING | _SAVED | flags.ATTRIB | flags.DELETE_SELF | flags.MOVE_SELF)
+            self._own.add(queue.add_watch(self._directory, _WATCHED))
+            links: list[str | Path] = [self._directory]
+            for directory, files in self._walk(links):
+                self._own.add(queue.add_watch(directory, _WATCHED))
+                links += [os.path.join(directory, file) for file in filter(self._counts, files)]
+            for directory, name in {step for link in filter(os.path.islink, links) for step in _steps(link)}:
+                if os.path.isdir(directory) and not _reports(directory):
+                    raise OSError(errno.ENOTSUP, directory)
+                with contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+                    self._linked.add((queue.add_watch(directory, _WATCHED), name))
         except OSError:
             queue.close()
             raise
         return queue
 
-    def _walk(self) -> Iterator[tuple[str, list[str]]]:
+    def _walk(self, met: list[str | Path] | None = None) -> Iterator[tuple[str, list[str]]]:
+        """Each directory with the names of its files; the directories below it go to `met`."""
         seen: set[str] = set()
         for directory, below, files in os.walk(self._directory, followlinks=True):
             real = os.path.realpath(directory)
             below[:] = [name for name in below if self._recursive and own(name)]
+            if met is not None:
+                met += [os.path.join(directory, name) for name in below]
             if real in seen:
                 below.clear()
             else:
@@ -118,16 +137,21 @@ class Tree:
         if not events:
             return
         saving: set[tuple[int, str]] = set()
+        moved = False
         deadline = time.monotonic() + _SAVE_S
         while events:
             for event in events:
                 file = (event.wd, event.name)
+                linked = file in self._linked
+                if event.name and event.wd not in self._own and not linked:
+                    continue
                 if event.mask & _MOVED:
-                    if not event.mask & flags.ISDIR or (self._recursive and own(event.name)):
+                    if not event.mask & flags.ISDIR or linked or (self._recursive and own(event.name)):
                         self._version += 1
                         return self._look()
-                elif self._counts(event.name):
+                elif linked or self._counts(event.name):
                     self._version += 1
+                    moved |= linked and bool(event.mask & _ELSEWHERE)
                     if event.mask & _SAVED:
                         saving.discard(file)
                         self._left_open.discard(file)
@@ -137,6 +161,8 @@ class Tree:
             left = deadline - time.monotonic() if saving else 0
             events = self._queue.read(timeout=int(left * 1000)) if left > 0 else []
         self._left_open |= saving
+        if moved:
+            self._look()
 
     def _counts(self, name: str) -> bool:
         return bool(self._wanted.fullmatch(name)) and own(name)
@@ -151,7 +177,18 @@ class Tree:
         return found
 
 
-def _reports(directory: Path) -> bool:
+def _steps(path: str | Path) -> Iterator[tuple[str, str]]:
+    """(directory, name) of each link on the way to what the path leads to, and of that."""
+    path = os.path.abspath(path)
+    for _ in range(_MOST_LINKS):
+        link = next((each for each in (*reversed(Path(path).parents), Path(path)) if each.is_symlink()), None)
+        yield os.path.split(link or path)
+        if not link:
+            return
+        path = os.path.normpath(os.path.join(link.parent, os.readlink(link), os.path.relpath(path, link)))
+
+
+def _reports(directory: str | Path) -> bool:
     """Whether inotify sees every change there: not where another machine can write."""
     if sys.platform != "linux":
         return False

@@ -1,9 +1,9 @@
 """The runtime of an execution environment: AWS's runtime client, which gets its invokes over a socket.
 
-Usage: python bootstrap.py HANDLER SOCKET LIFELINE MOUNTS READ_ONLY: two file descriptors, "1" where the system allows
-mounts, and directories as in a PATH. AWS's code (awslambdaric) imports the handler, builds event, context and logging,
-and formats errors; only its way to the Lambda Runtime API is another one, so that its compiled part, which there is for
-Linux alone, is not needed. Everything that is taken from its insides stands here.
+Usage: python bootstrap.py HANDLER SOCKET LIFELINE STORAGE READ_ONLY: two file descriptors, the megabytes of /tmp or 0
+where the system does not allow mounts, and directories as in a PATH. AWS's code (awslambdaric) imports the handler,
+builds event, context and logging, and formats errors; only its way to the Lambda Runtime API is another one, so that
+its compiled part, which there is for Linux alone, is not needed. Everything that is taken from its insides stands here.
 
 What comes is `REQUEST`, a JSON list (request id, trace id, ARN, deadline in milliseconds since the epoch, client
 context, tenant) and the event. What goes is `REPLY`, and JSON.
@@ -22,10 +22,15 @@ REPLY = struct.Struct("!cQQQ")  # its kind, the two figures of `_Memory`, bytes 
 READY, RESULT, ERROR, INIT_ERROR = b"R", b"A", b"E", b"I"
 
 
-def main(handler, connection, line, mounts, read_only):
+def main(handler, connection, line, storage, read_only):
+    # Compiled anew, they would cost each start more than all that they do.
+    writes, sys.dont_write_bytecode = sys.dont_write_bytecode, False
     import confinement
     import lifeline
 
+    sys.dont_write_bytecode = writes
+    if storage:  # while there is one thread: another would keep it from getting user namespaces
+        confinement.mount(read_only, [sys.prefix, sys.base_prefix, os.path.dirname(__file__)], storage)
     marker = os.environ["AWS_LAMBDA_LOG_STREAM_NAME"].rpartition("]")[2]
     for descriptor in (connection, line):
         os.set_inheritable(descriptor, False)
@@ -33,8 +38,6 @@ def main(handler, connection, line, mounts, read_only):
     nothing = os.open(os.devnull, os.O_WRONLY)
     os.register_at_fork(after_in_child=lambda: os.dup2(nothing, connection, inheritable=False))
     lifeline.watch(line, marker)
-    if mounts:
-        confinement.mount(read_only, [sys.prefix, sys.base_prefix, os.path.dirname(__file__)])
     confinement.without_shared_memory()
     # What the function imports is its own: nothing of this directory, nor the compiled part of AWS's client.
     del sys.modules["lifeline"], sys.modules["confinement"]
@@ -42,7 +45,7 @@ def main(handler, connection, line, mounts, read_only):
     sys.modules["runtime_client"] = None
     run, client = _runtime(connection)
     del sys.modules["runtime_client"]
-    if not mounts:
+    if not storage:
         confinement.refuse(read_only)
     run(handler, client)
 
@@ -146,5 +149,5 @@ def memory(status):
 
 
 if __name__ == "__main__":
-    _handler, _connection, _line, _mounts, _read_only = sys.argv[1:]
-    main(_handler, int(_connection), int(_line), _mounts == "1", _read_only.split(os.pathsep))
+    _handler, _connection, _line, _storage, _read_only = sys.argv[1:]
+    main(_handler, int(_connection), int(_line), int(_storage), _read_only.split(os.pathsep))

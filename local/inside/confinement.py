@@ -31,10 +31,11 @@ _CHANGED = {
 }
 
 
-def mount(read_only, needed):
+def mount(read_only, needed, storage):
     """Makes the directories read-only, and /tmp empty but for what there leads to those that are `needed`.
 
-    Raises OSError, and ImportError for a Python without ctypes; then the process is not fit for a function any more.
+    `storage` is the size of /tmp, in megabytes. Raises OSError, and ImportError for a Python without ctypes; then the
+    process is not fit for a function any more.
     """
     directory, above = os.getcwd(), os.path.realpath(_TMP) + "/"
     user, group = os.geteuid(), os.getegid()
@@ -52,7 +53,7 @@ def mount(read_only, needed):
     needed = {os.path.realpath(place) for place in (*read_only, *needed)}
     tops = {place[len(above) :].split("/")[0] for place in needed if place.startswith(above)}
     kept = {name: os.open(above + name, os.O_PATH | os.O_CLOEXEC) for name in tops}
-    _mount("tmpfs", _TMP, 0, "tmpfs", b"mode=1777")
+    _mount("tmpfs", _TMP, 0, "tmpfs", f"mode=1777,size={storage}m".encode())
     for name, descriptor in kept.items():
         os.mkdir(above + name)
         _mount(f"/proc/self/fd/{descriptor}", above + name, _BIND | _WITH_THOSE_BELOW)
@@ -139,6 +140,6 @@ def _require(failed):
 
 if __name__ == "__main__":
     try:
-        mount([os.path.dirname(os.path.realpath(__file__))], [])
+        mount([os.path.dirname(os.path.realpath(__file__))], [], 1)
     except (ImportError, OSError):
         sys.exit(1)

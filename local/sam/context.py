@@ -221,6 +221,7 @@ class Context(InvokeContext):
             unbuilt=tuple(str(layer.codeuri) for layer in layers if layer.build_method),
             log_group=str((found.logging_config or {}).get("LogGroup") or f"/aws/lambda/{name}"),
             tenants=bool(found.tenancy_config),
+            storage=self._storage(found),
             debugged=debugged,
             container_only=_container_only(found),
         )
@@ -250,6 +251,12 @@ class Context(InvokeContext):
                     found = os.listdir(self._directory(resolve_code_path(self.get_cwd(), layer.codeuri)))
                     if others := ", ".join(sorted(set(found) - _SEARCHED)):
                         yield f"the layer {layer.name} holds {others}, which only a container engine puts into /opt"
+
+    def _storage(self, found: SamFunction) -> int:
+        (stack,) = (stack for stack in self._stacks if stack.stack_path == found.stack_path)
+        properties = (stack.resources.get(found.function_id) or {}).get("Properties") or {}
+        size = (properties.get("EphemeralStorage") or {}).get("Size")
+        return int(size) if str(size).isdecimal() else Function.storage
 
     def _directory(self, path: str) -> str:
         """The path, or the directory into which the archive at that path is unpacked."""

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from index import Index
 
-from local import pythons
+from local import lock, pythons
 
 ROOT = Path(__file__).parents[3]
 # What every Linux and macOS has, and install.sh, check.sh and the commands in .tools use.
@@ -504,6 +504,8 @@ def test_interrupted_installation_is_not_trusted(machine, blow):
 
     os.killpg(process.pid, blow)
     process.communicate(timeout=10)
+    with lock.held(machine.project, lambda _: None):  # until the last of what it has started is gone
+        pass
 
     assert process.returncode != 0
     assert not (machine.project / ".tools").exists()
@@ -608,9 +610,7 @@ def test_network_that_fails_in_the_middle_is_said_and_costs_nothing_that_worked(
 
     code, _, (into, said) = machine.install(**own)
     assert (code, into) == (1, INTO_VENV)
-    assert said.startswith(
-        "install.sh: could not install what tests need into .venv: Failed to download `halfway==1.0`"
-    )
+    assert said.startswith("install.sh: could not install what tests need into .venv: Failed to download `halfway")
     assert said.endswith("; check the network (or the proxy: HTTPS_PROXY), then run ./install.sh again")
     assert machine.install("--tools", **own)[0] == 0
     assert machine.imports(".venv", "encodings") == ["encodings"]

@@ -68,6 +68,8 @@ def test_three_scripts_install_packages_of_this_machine_alike(listed, places, de
     assert in_venv(listed, developer) == ["1", "1", "1"]
     assert in_artifact(listed, developer) == ["1", "1", "1"]
 
+    installed = listed / ".tools" / "lambda" / "packages"
+    before = set(installed.iterdir())
     running = Server(listed, "processes", developer)
     try:
         assert running.get() == (200, [1, 1, 1])
@@ -76,6 +78,7 @@ def test_three_scripts_install_packages_of_this_machine_alike(listed, places, de
             assert running.get() == (200, [2] * (number + 1) + [1] * (2 - number))
     finally:
         running.kill()
+    assert len(set(installed.iterdir()) - before) == 2  # not one for each edit
 
     shutil.rmtree(listed / ".aws-sam")
     assert in_artifact(listed, developer) == ["2", "2", "2"]

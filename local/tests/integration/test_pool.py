@@ -964,6 +964,20 @@ async def test_every_environment_has_a_tmp_of_its_own(engine):
 
 
 @run
+async def test_tmp_has_the_size_of_the_template(engine):
+    """https://docs.aws.amazon.com/lambda/latest/dg/configuration-ephemeral-storage.html"""
+    if engine.pool._trying.wait():
+        pytest.skip("this system does not allow mounts")
+    engine.change(storage=4)
+    engine.save(TRYING)
+
+    assert (await engine.ask("open('/tmp/most', 'wb').write(bytes(3 * 2**20))"))[1] == ""
+    assert (await engine.ask("open('/tmp/more', 'wb').write(bytes(2 * 2**20))"))[1] == (
+        "OSError: [Errno 28] No space left on device"
+    )
+
+
+@run
 async def test_tmp_that_is_shared_is_said_once(engine):
     without_mounts(engine)
     name = f"/tmp/{uuid.uuid4()}"

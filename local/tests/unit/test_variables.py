@@ -54,3 +54,10 @@ def test_file_that_is_no_object_is_unfit(tmp_path, monkeypatch, text, reason):
 
     with pytest.raises(variables.Unfit, match=reason):
         variables.read("env.json")
+
+
+def test_byte_order_mark_is_no_fault(tmp_path):
+    """As editors on Windows write it."""
+    (tmp_path / "env.json").write_bytes(b'\xef\xbb\xbf{"First": {}}')
+
+    assert variables.read(str(tmp_path / "env.json")) == {"First": {}}
