@@ -193,6 +193,8 @@ class _One:
         """Says what API Gateway would check and is not checked here."""
         for what, places in self._unchecked.items():
             self._say(f"{what} is not checked here, every caller is let through: {', '.join(places)}")
+        if "ResourcePolicy" in self._auth or "Policy" in self._properties:
+            self._say(f"the resource policy of {self._name} is not checked here")
         if self._bodies:
             self._say(f"request bodies are not compared with their models here: {', '.join(self._bodies)}")
         if keys := [f"{route.method} {route.path}" for route in routes if route.api_key]:
