@@ -44,7 +44,7 @@ class ApiGateway:
             raise CannotRun("\n".join(why))
 
     def describe(self, url: str) -> list[str]:
-        """A line for each route, and a command that asks the first one: a GET if there is one, else a POST."""
+        """A line for each route, one about functions that have none, and a command that asks the easiest route."""
         project = self._run.reading.project
         known = [route for api in project.apis for route in api.routes]
 
@@ -59,7 +59,11 @@ class ApiGateway:
         options += ["--request", route.method] * (route.method not in ("GET", "ANY"))
         options += ["--header", f"'X-Api-Key: {next(iter(self._keys), 'any')}'"] * route.api_key
         path = re.sub(r"\{[^}]*\}", "1", route.path).replace("$default", "/")
-        return [f"{one.method:7} {url}{one.path.replace('$default', ' ($default)')}" for one in known] + [
+        routed = {one.function for one in known} | {one.authorizer.function for one in known if one.authorizer}
+        alone = [name for name in project.functions if name not in routed]
+        return [
+            *[f"{one.method:7} {url}{one.path.replace('$default', ' ($default)')}" for one in known],
+            *[f"Without a route: {', '.join(alone)}; to run one: ./run.sh invoke {name}" for name in alone[:1]],
             f"Try it: {' '.join(['curl', *options, url + path])}",
             "Changes apply from the next request.",
         ]

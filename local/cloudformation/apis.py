@@ -35,6 +35,7 @@ _PLACES = {
     "stageVariables": "stage",
 }
 _IDENTITY = {"QueryStrings": "query", "Headers": "header", "Context": "context", "StageVariables": "stage"}
+_PART = re.compile(r"[\w.:-]*|\{[\w.:-]+\+?\}", re.ASCII)
 _ANY = ("ANY", "X-AMAZON-APIGATEWAY-ANY-METHOD")
 
 
@@ -113,6 +114,8 @@ class Reader:
         cors = _cors_http(properties, document) if http else _cors_rest(properties)
         routes = tuple(dict.fromkeys(one.routes()))
         one.say_unchecked(routes)
+        if not http:
+            one.say_refused(routes)
         if cors and not http:
             cors = replace(cors, authorizer=one.preflight_authorizer())
         return Api(
@@ -190,10 +193,28 @@ class _One:
         """Says what API Gateway would check and is not checked here."""
         for what, places in self._unchecked.items():
             self._say(f"{what} is not checked here, every caller is let through: {', '.join(places)}")
+        if "ResourcePolicy" in self._auth or "Policy" in self._properties:
+            self._say(f"the resource policy of {self._name} is not checked here")
         if self._bodies:
             self._say(f"request bodies are not compared with their models here: {', '.join(self._bodies)}")
         if keys := [f"{route.method} {route.path}" for route in routes if route.api_key]:
             self._say(f"the header X-Api-Key is asked for, any unless --api-key names one: {', '.join(keys)}")
+
+    def say_refused(self, routes: tuple[Route, ...]) -> None:
+        """Says which paths a REST API cannot have on AWS: serverless/serverless 3075, aws/aws-sam-cli 1010."""
+        parameters: dict[str, str] = {}
+        for route in routes:
+            above = ""
+            for part in route.path.split("/")[1:]:
+                if part.startswith("{") and (known := parameters.setdefault(above, part)) != part:
+                    self._say(
+                        f"AWS refuses {route.path}: {part} is where another path has {known}, and one may be there"
+                    )
+                if not _PART.fullmatch(part):
+                    self._say(
+                        f"AWS refuses {route.path}: {part} is neither a parameter nor of letters, digits and ._-:"
+                    )
+                above += f"/{part}"
 
     def preflight_authorizer(self) -> Authorizer | None:
         """Of the OPTIONS methods that SAM generates for Cors."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from urllib.parse import unquote
 
 from local.gateway import cors, errors
@@ -51,7 +52,6 @@ class _Resource:
     """A path of an API, with what its methods are answered by."""
 
     path: str
-    names: list[str]
     expression: re.Pattern[str]
     order: tuple[int, ...]
     id: str
@@ -79,11 +79,11 @@ class _Table:
             for resource in resources.values():
                 resource.methods.setdefault("OPTIONS", cors.mock(api.cors, resource.path, resource.methods))
         self.default = resources.pop("$default", None)
-        plain = [r for r in resources.values() if not r.names]
+        plain = [r for r in resources.values() if not any(r.order)]
         self.literal = {r.path.rstrip("/") or "/" if api.kind == "rest" else r.path: r for r in plain}
         # An HTTP API prefers any path without a greedy parameter, a REST API decides segment by segment.
         self.patterns = sorted(
-            (r for r in resources.values() if r.names),
+            (r for r in resources.values() if any(r.order)),
             key=lambda r: (api.kind == "http" and 2 in r.order, r.order, r.path),
         )
         # A path that begins with the stage's name is that of AWS, unless the API has such a path itself.
@@ -118,7 +118,9 @@ class _Table:
             return self._match(resource, route, {}, path, sent)
         for resource in self.patterns:
             if (found := resource.expression.fullmatch(wanted)) and (route := resource.route(method)):
-                return self._match(resource, route, dict(zip(resource.names, found.groups(), strict=True)), path, sent)
+                return self._match(
+                    resource, route, dict(zip(_names(route.path), found.groups(), strict=True)), path, sent
+                )
         if self.default and (route := self.default.route("ANY")):
             return self._match(self.default, route, {}, path, sent)
         return None
@@ -179,11 +181,16 @@ def _resource(api: Api, path: str) -> _Resource:
     pieces = [_segment(segment, api.kind) for segment in path.split("/")]
     return _Resource(
         path,
-        [found[1] for segment in path.split("/") if (found := _PARAMETER.fullmatch(segment))],
         re.compile("/".join(expression for expression, _ in pieces), re.DOTALL),
         tuple(rank for _, rank in pieces),
         identifier(f"{api.id}{path}", 6),
     )
+
+
+@lru_cache(maxsize=1024)
+def _names(path: str) -> tuple[str, ...]:
+    """The names of the path's parameters, which may differ from one method to the next."""
+    return tuple(found[1] for segment in path.split("/") if (found := _PARAMETER.fullmatch(segment)))
 
 
 def _segment(segment: str, kind: Kind) -> tuple[str, int]:

@@ -116,7 +116,8 @@ class Context(InvokeContext):
             except Exception as error:  # whatever one function makes it raise
                 self._read.remarks.append(f"{function.full_path} is left out: {error}")
         functions = [function for function in functions if function.full_path in made]
-        apis = self._read.apis(functions, self.region, self.account, self.once.authorize)
+        asked = self.once.serves  # one event reaches its function without any API
+        apis = self._read.apis(functions, self.region, self.account, self.once.authorize) if asked else ()
         self.remarks = self._read.told(functions, self._env_vars_value or {})
         self.remarks += tuple(self._unlike_aws(functions, made))
         by_name = {name: made[function.full_path] for function in functions for name in stacks.names(function)}

@@ -67,6 +67,17 @@ class Stacks:
             read = apis.Reader(stack.stack_path, stack.resources, path, region, account, authorize).read()
             found += read.apis
             self.remarks += read.remarks
+        first: dict[tuple[str, str], Api] = {}
+        for api in found:
+            for route in api.routes:
+                if (other := first.setdefault((route.method, route.path), api)) is not api:
+                    staged = api.stage not in ("$default", other.stage)
+                    way = (
+                        f"here it is /{api.stage}{route.path}"
+                        if staged
+                        else "out of reach here, without a stage of its own"
+                    )
+                    self.remarks.append(f"{route.method} {route.path} of {api.id} is also one of {other.id}: {way}")
         return tuple(found)
 
     def absent(self, functions: Sequence[SamFunction]) -> list[tuple[list[str], dict[str, Any]]]:

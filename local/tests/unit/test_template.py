@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from samcli.commands.exceptions import UserException
 
 from local.cloudformation.apis import Reader
 from local.cloudformation.template import FUNCTIONS, NO_VALUE, Template
@@ -86,6 +87,20 @@ def test_project_is_read_through_sam_cli(path, tmp_path, monkeypatch):
     remarks = list(read.remarks)
     assert [part for part in case.get("remarks", ()) if not any(part in remark for remark in remarks)] == [], remarks
     assert len(remarks) == len(case.get("remarks", ())), remarks
+
+
+def test_apis_are_no_concern_of_one_event(tmp_path, monkeypatch):
+    """`./run.sh invoke` says nothing about them, and runs a function although two have one path."""
+    event = "{Type: Api, Properties: {Path: /a, Method: get, Auth: {ApiKeyRequired: true}}}"
+    function = f"{{Type: AWS::Serverless::Function, Properties: {{CodeUri: ., Events: {{A: {event}}}}}}}"
+    shared = "Globals: {Function: {Runtime: python3.13, Handler: app.handler}}"
+    (tmp_path / "template.yaml").write_text(f"{shared}\nResources:\n  One: {function}\n  Two: {function}\n")
+    monkeypatch.chdir(tmp_path)
+
+    with Context(Once(containers=False, serves=False), template_file="template.yaml") as read:
+        assert list(read.project.functions) == ["One", "Two"] and read.remarks == ()
+    with pytest.raises(UserException, match="GET /a belongs to two functions, One and Two"):
+        Context(Once(containers=False, serves=True), template_file="template.yaml").__enter__()
 
 
 def line(route):
