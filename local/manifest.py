@@ -81,7 +81,7 @@ def read(code: Path | str) -> Manifest:
     file = directory / "requirements.txt"
     found = Manifest(file)
     try:
-        if os.path.lexists(file) or not (file := directory / "pyproject.toml").exists():
+        if os.path.lexists(file) or not os.path.exists(file := directory / "pyproject.toml"):
             _gather(directory / "requirements.txt", found)
         else:
             found.file = file

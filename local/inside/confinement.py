@@ -68,13 +68,13 @@ def refuse(read_only):
     places = tuple(os.path.join(os.path.realpath(place), "") for place in read_only)
     tmp, said = os.path.realpath(_TMP) + "/", []
 
-    def check(path):
+    def check(path, flags=0):
         if not isinstance(path, (str, bytes, os.PathLike)):
             return
         real = os.path.realpath(os.fsdecode(path))
         if f"{real}/".startswith(places):
             raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
-        if real.startswith(tmp) and not said:
+        if real.startswith(tmp) and not said and not flags & os.O_EXCL:  # which a name is for that nobody else has
             said.append(real)
             _say(f"{real}: /tmp is this machine's, and shared; on Lambda every environment has one of its own")
 
@@ -82,11 +82,11 @@ def refuse(read_only):
         if event == "open":
             path, mode, flags = arguments
             if flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC) and (mode or os.path.isabs(path)):
-                check(path)
+                check(path, flags)
         elif event in _CHANGED:
             if event == "os.truncate" or arguments[-1] == -1:  # else a path is relative to another directory
                 for index in _CHANGED[event]:
-                    check(arguments[index])
+                    check(arguments[index], os.O_EXCL)
         elif event == "sqlite3.connect":
             path = os.fsdecode(arguments[0])
             if not path.startswith((":", "file:")) and not os.path.exists(path):
