@@ -39,9 +39,9 @@ _IDLE_S = 0.25
 
 _PROTOCOLS = ("HTTP/1.0", "HTTP/1.1")
 _TOO_LARGE = {
-    413: ": the body has more than 10 MB, the most that AWS takes",
-    414: ": the request line has more than 10 KB, the most that AWS takes",
-    431: ": the headers have more than 10 KB, the most that AWS takes",
+    413: ": the body has more than 10 MB, more than AWS takes",
+    414: ": the request line has more than 10 KB, more than AWS takes",
+    431: ": the headers have more than 10 KB, more than AWS takes",
 }
 _CUT_OFF = web.RequestPayloadError("it ended before it was whole")
 _LOCAL = ("localhost", "127.0.0.1", "::1")

@@ -5,12 +5,12 @@ import platform
 
 import pytest
 import readme
+import repository
 from emulator import Emulator
 from server import engine_answers
 
 NOTES = "A notes API"
 
-# A reader who has come this far in the README has installed the tools.
 INSTALL = readme.Command("./install.sh", ["…"])
 
 
@@ -18,6 +18,8 @@ INSTALL = readme.Command("./install.sh", ["…"])
     platform.system() != "Linux" and not engine_answers(), reason="./run.sh needs Linux or a container engine"
 )
 def test_notes_api_works_with_emulated_aws_and_then_deployed_there(terminal, clone):
+    # A reader who has come this far in the README has the tools.
+    (clone / ".tools").symlink_to(repository.ROOT / ".tools")
     readme.apply(clone, readme.examples()[NOTES])
     emulated = [
         command

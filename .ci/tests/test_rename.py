@@ -1,5 +1,6 @@
 """What the README says on renaming, done to a clone: everything has its new name, and works under it."""
 
+import os
 import re
 import subprocess
 import urllib.request
@@ -23,9 +24,13 @@ def rename(project):
             for command in readme.commands()
             if command.text.startswith(("git mv ", "perl "))
         ]
+        # local/ is as it was, and mypy need not read it again.
+        environment = {**os.environ, "MYPY_CACHE_DIR": str(readme.README.parent / ".mypy_cache")}
         start = "git init --quiet && git add --all -- ':!.venv' ':!.tools'"
         for command in [start, *commands, ".ci/lint", ".venv/bin/pytest tests/unit"]:
-            done = subprocess.run(["bash", "-euc", command], cwd=project, capture_output=True, text=True, check=False)
+            done = subprocess.run(
+                ["bash", "-euc", command], cwd=project, env=environment, capture_output=True, text=True, check=False
+            )
             assert done.returncode == 0, done.stdout + done.stderr
         listed = subprocess.check_output(["git", "ls-files"], cwd=project, text=True).splitlines()
         users = [name for name in listed if not name.startswith(MACHINERY)]

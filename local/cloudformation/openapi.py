@@ -39,8 +39,9 @@ def operations(document: Mapping[str, Any]) -> Iterator[Operation]:
     """The document's operations in its order."""
     for path, item in table(document, "paths").items():
         for name, found in item.items() if isinstance(item, dict) else ():
-            method = "ANY" if name.lower() == _ANY else name.upper()
-            if not isinstance(found, dict) or (method != "ANY" and name.lower() not in _METHODS):
+            name = str(name).lower()
+            method = "ANY" if name == _ANY else name.upper()
+            if not isinstance(found, dict) or (method != "ANY" and name not in _METHODS):
                 continue
             names = [(one.get("in"), one) for one in (*_listed(item, "parameters"), *_listed(found, "parameters"))]
             validator = _validator(document, found)

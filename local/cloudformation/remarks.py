@@ -8,7 +8,7 @@ from local.cloudformation.template import Guess
 
 _VARIABLE = ("Environment", "Variables")
 # Beginnings of reasons for which there is no placeholder.
-_MISSING = ("null is", "AWS::Include cannot", "the macro")
+_MISSING = ("null is", "AWS::Include cannot", "the macro", "CloudFormation takes it")
 
 
 def told(guesses: Iterable[Guess], given: Callable[[str, str], bool]) -> list[str]:

@@ -127,11 +127,13 @@ class Template:
             }
         made["Resources"] = {}
         for name, resource in self.resources.items():
-            if isinstance(resource, dict) and self._holds(resource):
-                made["Resources"][name] = self._resource(name, resource)
-            elif name.startswith("Fn::ForEach"):
-                reason = "CloudFormation takes it only where Transform names AWS::LanguageExtensions"
-                self.guesses.append(Guess("Resources", (name,), reason))
+            if isinstance(resource, dict) and isinstance(resource.get("Type"), str):
+                if self._holds(resource):
+                    made["Resources"][name] = self._resource(name, resource)
+            else:
+                loop = name.startswith("Fn::ForEach")
+                need = "only where Transform names AWS::LanguageExtensions" if loop else "only with a Type"
+                self.guesses.append(Guess("Resources", (name,), f"CloudFormation takes it {need}"))
         made.pop("Outputs", None)
         return made
 
@@ -206,7 +208,9 @@ class Template:
             if isinstance(macro, dict) and macro.get("Name") == "AWS::Include":
                 for name, section in self._included("Transform", macro).items():
                     self._document[name] = {**section, **self._table(name)}
-            elif not (called := text(macro.get("Name") if isinstance(macro, dict) else macro)).startswith("AWS::"):
+            elif not (called := text(macro.get("Name") if isinstance(macro, dict) else macro) or "AWS::").startswith(
+                "AWS::"
+            ):
                 self.guesses.append(Guess("the template", ("Transform",), f"the macro {called} runs only on AWS"))
         for name in ("Parameters", "Mappings", "Conditions", "Resources", "Outputs"):
             if macro := self._table(name).get("Fn::Transform"):
@@ -258,11 +262,10 @@ class Template:
 
     def _resource(self, name: str, resource: Mapping[str, Any]) -> dict[str, Any]:
         made = {key: value for key, value in resource.items() if key not in ("Condition", "DependsOn")}
-        kind = str(resource.get("Type", ""))
         if "Properties" in made:
-            made["Properties"] = self._section(name, kind, self._plain(made["Properties"]))
+            made["Properties"] = self._section(name, made["Type"], self._plain(made["Properties"]))
         if "Metadata" in made:
-            made["Metadata"] = self.value(made["Metadata"])
+            made["Metadata"] = self.value(self._plain(made["Metadata"]))
         return made
 
     def _section(self, name: str, kind: str, properties: Any) -> dict[str, Any]:
@@ -312,9 +315,8 @@ class Template:
             event = self._plain(node)
             if not event or not self._holds(event):
                 continue
-            made[key] = self.value(
-                {part: one for part, one in event.items() if part != "Condition"}, _Place(linked=True)
-            )
+            own = {part: one for part, one in event.items() if part != "Condition"}
+            made[key] = self.value({**own, "Properties": self._plain(event.get("Properties"))}, _Place(linked=True))
             if event.get("Type") in ("Api", "HttpApi"):
                 used = {part: one for part, one in self._plain(event.get("Properties")).items() if part in _ROUTE}
                 self._told(name, ("Events", key), used)

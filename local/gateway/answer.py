@@ -63,7 +63,7 @@ _DROPPED_HTTP = frozenset(
         "upgrade",
     )
 )
-_SPECIAL = _REMAPPED | _DROPPED | _DROPPED_HTTP
+_REMAPPED_HTTP = frozenset(("www-authenticate",))  # https://github.com/anthropics/claude-ai-mcp/issues/748
 _BINARY = ("image/", "audio/", "video/", "font/")
 _BINARY_TYPES = frozenset(
     f"application/{name}" for name in ("octet-stream", "pdf", "zip", "gzip", "x-gzip", "x-tar", "wasm", "msgpack")
@@ -83,7 +83,7 @@ class _NoBase64(Exception):
 
 @dataclass(frozen=True)
 class Answer:
-    """`remarks` are lines for the terminal, each enough when said once; `refused` is why the client gets an error."""
+    """`remarks` are lines for the terminal, each needed only once; `refused` is why the client gets an error."""
 
     response: Response
     remarks: tuple[str, ...] = ()
@@ -125,7 +125,7 @@ def too_slow(request: Request, match: Match) -> Response:
 def too_large(request: Request, match: Match) -> Response:
     """The event is larger than Lambda takes (6 MB): 413."""
     found = _own(refused(413, match.api.kind, request.id, request.extended_id), request, match)
-    return replace(found, note=": the event, with the body in it, has more than 6 MB, the most that Lambda takes")
+    return replace(found, note=": the event, with the body in it, has more than 6 MB, more than Lambda takes")
 
 
 def mock(request: Request, match: Match) -> Response:
@@ -267,20 +267,16 @@ def _sent(name: str, value: str, match: Match, length: int, remarks: list[str]) 
     lower = name.lower()
     if lower == "content-length" and value.strip() == str(length):
         remarks = []
-    if match.api.kind == "http":
-        if lower in _DROPPED_HTTP:
-            remarks.append(f"API Gateway does not send the function's header {name}")
-            return None
-        if match.api.cors and lower.startswith("access-control-"):
-            remarks.append(f"API Gateway does not send the function's header {name}: the API has its own CORS settings")
-            return None
-    elif lower in _SPECIAL:
-        if lower in _DROPPED:
-            remarks.append(f"API Gateway does not send the function's header {name}")
-            return None
-        if lower in _REMAPPED:
-            remarks.append(f"API Gateway sends the function's header {name} as x-amzn-Remapped-{name}")
-            name = f"x-amzn-Remapped-{name}"
+    http = match.api.kind == "http"
+    if lower in (_DROPPED_HTTP if http else _DROPPED):
+        remarks.append(f"API Gateway does not send the function's header {name}")
+        return None
+    if http and match.api.cors and lower.startswith("access-control-"):
+        remarks.append(f"API Gateway does not send the function's header {name}: the API has its own CORS settings")
+        return None
+    if lower in (_REMAPPED_HTTP if http else _REMAPPED):
+        remarks.append(f"API Gateway sends the function's header {name} as x-amzn-Remapped-{name}")
+        name = f"x-amzn-Remapped-{name}"
     return name, value.strip()
 
 

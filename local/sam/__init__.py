@@ -7,8 +7,8 @@ this package names anything of SAM CLI. What is put in the place of its own, and
 
 - InvokeContext: its template is read again after a save, and what it gives becomes our values.
 - LocalApiService, LocalLambdaService: served by our gateway on our server.
-- version_checker: asks a package index at the start.
 - SamTranslatorWrapper: takes a fifth of the start, and is not needed (light.py).
+- requests, of its containers: an invoke has a client context, too (containers.py).
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from typing import Any
 import local.sam.light  # noqa: F401, before anything of SAM CLI
 
 # isort: split
+from samcli.cli.global_config import GlobalConfig
 from samcli.cli.main import cli
 from samcli.commands.exceptions import UserException
 from samcli.commands.local.cli_common import invoke_context
 from samcli.commands.local.lib import local_api_service, local_lambda_service
-from samcli.lib.utils import version_checker
 
 from local.api import ApiGateway
 from local.aws import Aws
@@ -45,6 +45,7 @@ from local.server import CannotListen, Server
 
 __all__ = ["container_engine", "remove_containers", "run"]
 
+_FAR_AWAY = 253402300799.0  # in the year 9999, seconds since the epoch
 _QUIET = ("samcli.commands.local.lib", "samcli.lib.providers", "samcli.local.docker", "samcli.local.lambdafn")
 
 
@@ -62,7 +63,8 @@ def run(
     invoke_context.InvokeContext = functools.partial(Context, once)  # type: ignore[assignment, misc]
     local_api_service.LocalApiService = _ApiService  # type: ignore[assignment, misc]
     local_lambda_service.LocalLambdaService = _LambdaService  # type: ignore[assignment, misc]
-    version_checker._inform_newer_version = lambda: None
+    if not arguments[0].startswith("start-"):  # what serves ends without asking an index for a newer SAM CLI
+        GlobalConfig().last_version_check = _FAR_AWAY
     if "--debug" not in arguments:
         for name in _QUIET:
             logging.getLogger(name).setLevel(logging.ERROR)

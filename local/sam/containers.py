@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import base64
 import contextlib
 import gc
 import io
@@ -19,6 +20,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
+import requests
 from docker.errors import DockerException
 from requests import RequestException
 from samcli.commands.exceptions import UserException
@@ -28,6 +30,7 @@ from samcli.commands.local.lib.exceptions import (
 )
 from samcli.commands.local.lib.local_lambda import LocalLambdaRunner
 from samcli.lib.utils.stream_writer import StreamWriter
+from samcli.local.docker import container as sam_container
 from samcli.local.docker.exceptions import DockerContainerCreationFailedException
 from samcli.local.docker.manager import ContainerManager, DockerImagePullFailedException
 
@@ -87,6 +90,8 @@ class Containers:
         if isinstance(reading.lambda_runtime, Warm):
             reading.lambda_runtime.renew(wait=bool(reading.debug_port))  # the next one needs the debugger's port
         written, log, started = io.StringIO(), Log(reading.stderr), time.monotonic()
+        client_context = base64.b64encode((invoke.client_context or "").encode()).decode()
+        _of.headers = {"X-Amz-Client-Context": client_context} if client_context else {}
         try:
             reading.local_lambda_runner.invoke(
                 invoke.function.name, invoke.event.decode(), invoke.tenant, stdout=StreamWriter(written), stderr=log
@@ -113,6 +118,20 @@ class Containers:
             text = f"Response payload size exceeded maximum allowed payload size ({RESULT_LIMIT} bytes)."
             payload = json.dumps({"errorType": "Function.ResponseSizeTooLarge", "errorMessage": text}).encode()
         return Result(payload, "Unhandled" if _is_error(payload) else None, bytes(log.written))
+
+
+class _Requests:
+    """requests, as SAM CLI's containers use it: the emulator gets the headers of this thread's invoke, too."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(requests, name)
+
+    def post(self, *arguments: Any, headers: dict[str, str], **options: Any) -> Any:
+        return requests.post(*arguments, headers={**headers, **getattr(_of, "headers", {})}, **options)
+
+
+_of = threading.local()
+sam_container.requests = _Requests()  # type: ignore[assignment]
 
 
 class Log(StreamWriter):
@@ -177,7 +196,7 @@ class Manager(ContainerManager):
 
 
 def _equip(container: Any) -> None:
-    """Mounts what requirements.txt lists, and debugpy when it is asked for."""
+    """Mounts what requirements.txt lists, what completes the context, and debugpy when it is asked for."""
     found = re.search(r"python:(3\.\d+)-(?:rapid-)?(x86_64|arm64)", container.image)
     code = container._host_dir
     if not (found and code and os.path.isdir(code)):
@@ -185,7 +204,7 @@ def _equip(container: Any) -> None:
     name, architecture = f"python{found[1]}", found[2]
     sources.forget_bytecode(code)
     environment = container._env_vars
-    mounts = {}
+    mounts = {str(debugging.DIRECTORY / "container"): "/var/inside"}
     if packages := runtime.packages(code, name, say, architecture):
         mounts[str(packages)] = "/var/packages"
     if container.debug_options and container.debug_options.debug_ports:
@@ -197,11 +216,11 @@ def _equip(container: Any) -> None:
         environment["AWS_LAMBDA_FUNCTION_HANDLER"] = debugging.HANDLER
         environment["AWS_LAMBDA_FUNCTION_TIMEOUT"] = str(LocalLambdaRunner.MAX_DEBUG_TIMEOUT)
         container._entrypoint = container._get_default_entry_point()
-    if mounts:
-        volumes = {directory: {"bind": place, "mode": "ro"} for directory, place in mounts.items()}
-        container._additional_volumes = {**(container._additional_volumes or {}), **volumes}
-        # Setting it drops the two places of layers, which Lambda searches by itself.
-        environment["PYTHONPATH"] = ":".join([f"/opt/python/lib/{name}/site-packages", "/opt/python", *mounts.values()])
+    volumes = {directory: {"bind": place, "mode": "ro"} for directory, place in mounts.items()}
+    container._additional_volumes = {**(container._additional_volumes or {}), **volumes}
+    # Setting it drops the two places of layers, which Lambda searches by itself.
+    own = environment.get("PYTHONPATH") or f"/opt/python/lib/{name}/site-packages:/opt/python"
+    environment["PYTHONPATH"] = ":".join([own, *mounts.values()])
 
 
 def _is_error(payload: bytes) -> bool:

@@ -113,7 +113,7 @@ class Context(InvokeContext):
         for function in functions:
             try:
                 made[function.full_path] = self.function(function)
-            except UserException as error:
+            except Exception as error:  # whatever one function makes it raise
                 self._read.remarks.append(f"{function.full_path} is left out: {error}")
         functions = [function for function in functions if function.full_path in made]
         apis = self._read.apis(functions, self.region, self.account, self.once.authorize)
@@ -161,6 +161,9 @@ class Context(InvokeContext):
     def account(self) -> str:
         return str((self._global_parameter_overrides or {}).get("AWS::AccountId", _ACCOUNT))
 
+    def arn(self, function_name: str) -> str:
+        return f"arn:aws:lambda:{self.region}:{self.account}:function:{function_name}"
+
     def outdated(self) -> bool:
         seen, self._seen = self._seen, self._versions()
         return seen != self._seen
@@ -206,7 +209,7 @@ class Context(InvokeContext):
         return Function(
             name=found.full_path,
             function_name=name,
-            arn=f"arn:aws:lambda:{self.region}:{self.account}:function:{name}",
+            arn=self.arn(name),
             handler=handler,
             runtime=config.runtime or "",
             architecture=found.architecture,
@@ -231,16 +234,19 @@ class Context(InvokeContext):
         if makes and ".aws-sam" not in os.path.abspath(self._template_file).split(os.sep):
             built = ".tools/bin/sam build && ./run.sh --template .aws-sam/build/template.yaml"
             yield f"makefiles do not run here, the source is taken as it is: {', '.join(makes)}. After a build: {built}"
+        for arn, layer in layers.items():
+            users = ", ".join(one.full_path for one in functions if arn in [each.arn for each in one.layers])
+            if not layer.is_defined_within_template and not self.once.containers:
+                yield f"{users} without the layer {arn}: only a container engine gets one that is not in the template"
+            elif not layer.is_defined_within_template and not self._aws_profile:
+                yield f"{users} cannot run: the layer {arn} is fetched with your credentials; ./run.sh --profile NAME"
         if self.once.containers:
             return
         for name, one in made.items():
             if one.container_only:
                 yield f"{name} {one.container_only}"
-        for arn, layer in layers.items():
-            if not layer.is_defined_within_template:
-                users = ", ".join(one.full_path for one in functions if arn in [each.arn for each in one.layers])
-                yield f"{users} without the layer {arn}: only a container engine gets one that is not in the template"
-            elif layer.codeuri and not layer.build_method:
+        for layer in layers.values():
+            if layer.codeuri and not layer.build_method:
                 with contextlib.suppress(OSError):
                     found = os.listdir(self._directory(resolve_code_path(self.get_cwd(), layer.codeuri)))
                     if others := ", ".join(sorted(set(found) - _SEARCHED)):
@@ -333,8 +339,9 @@ class Runner(LocalLambdaRunner):
     def invoke(self, function_identifier: str, event: str, tenant_id: str | None = None, **options: Any) -> Any:
         """In processes, the engine's one invoke; `stdout` among the options gets its answer."""
         event = recording.event_in(event)
-        for remark in self.context.remarks:
-            say(remark)
+        if not self.context.once.serves:
+            for remark in self.context.remarks:
+                say(remark)
         if self.local_runtime:
             if not isinstance(options["stderr"], Log):
                 options["stderr"] = Log(options["stderr"])
@@ -361,6 +368,9 @@ class Runner(LocalLambdaRunner):
         made.shell_env_values = {}
         given = {name: "" for name in made.override_values if name.startswith(ENDPOINT)}  # declared or not
         made.variables = {**given, **self.context.once.aws.endpoints, **made.variables}
+        made.name = function.functionname or function.name
+        if self.context.once.containers and str(function.runtime).startswith("python"):
+            made.variables["FUNCTION_ARN"] = self.context.arn(made.name)  # for inside/container/sitecustomize.py
         # In a terminal a log line is a line; JSON is for the log group.
         group = (function.logging_config or {}).get("LogGroup") or f"/aws/lambda/{function.functionname}"
         made.logging_config = {"LogGroup": group}

@@ -24,7 +24,7 @@ from samtranslator.plugins.globals.globals_plugin import GlobalsPlugin
 from samtranslator.public.exceptions import InvalidDocumentException
 
 from local.cloudformation import apis, remarks
-from local.cloudformation.template import FUNCTIONS, LAYERS, Guess, Template
+from local.cloudformation.template import FUNCTIONS, LAYERS, Guess, Template, text
 from local.gateway.model import Api
 from local.identifier import identifier
 
@@ -115,9 +115,16 @@ def read(
     found = Stacks()
     _Source(found, file, parameters, pseudo, extensions, physical=physical).collect()
     _share_layers(found)
-    for stack in found.stacks:
-        _merge_globals(stack)
-        _leave_out_unusable(stack, found)
+    for stack in list(found.stacks):
+        try:
+            _merge_globals(stack)
+        except InvalidSamDocumentException as error:
+            if not stack.stack_path:
+                raise
+            found.stacks.remove(stack)
+            found.remarks.append(f"{stack.stack_path} is left out: {error}")
+        else:
+            _leave_out_unusable(stack, found)
     return found
 
 
@@ -167,6 +174,12 @@ class _Source:
             elif resource.get("Type") in _DOCUMENTS:
                 self._read_document(name, resource)
             elif resource.get("Type") in LAYERS:
+                properties = resource.get("Properties", {})
+                content = properties.get("ContentUri", properties.get("Content"))
+                if isinstance(content, dict) or text(content).startswith("s3://"):
+                    self._leave_out(
+                        name, "its content is in S3; to use it here, let its path lead to the folder with it"
+                    )
                 self._found.layers.setdefault(self.template.value({"Ref": name}), self._anywhere(resource))
             elif resource.get("Type") == "AWS::Serverless::Function":
                 self._leave_out_strays(name, resource, resources)

@@ -1,5 +1,7 @@
 """Containers: what `sam local start-api` serves stale code from, lets fail when an edit meets a request, or leaves."""
 
+import base64
+import json
 import os
 import signal
 import subprocess
@@ -8,7 +10,10 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import boto3
 import pytest
+from botocore import UNSIGNED
+from botocore.config import Config
 from server import answering, assert_nothing_left, containers, engine_answers, processes, stale_or_failed
 
 HELLO = (200, {"message": "Hello from Lambda"})
@@ -157,3 +162,36 @@ def wait_until(true):
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def test_start_alone_says_what_does_not_run(serve, project):
+    template = project / "template.yaml"
+    text = template.read_text().replace(
+        "    Properties:\n", "    Properties:\n      FunctionUrlConfig: {AuthType: NONE}\n", 1
+    )
+    template.write_text(text)
+    server = serve()
+
+    assert [server.get(), server.get()] == [HELLO, HELLO]
+    assert server.terminal.count("the function URL of MyFunction is not served here") == 1
+
+
+def test_context_is_that_of_the_template(serve, project):
+    """Where AWS's emulator has one ARN for everybody, and SAM CLI hands over no client context."""
+    template = project / "template.yaml"
+    text = template.read_text().replace("    Properties:\n", "    Properties:\n      FunctionName: orders\n", 1)
+    template.write_text(text.replace("        Variables:\n", "        Variables:\n          PYTHONPATH: /mine\n", 1))
+    (project / "src" / "lambda.py").write_text(
+        "import os, sys\n\n\ndef handler(event, context):\n"
+        "    names = [context.function_name, os.environ['AWS_LAMBDA_FUNCTION_NAME'], context.invoked_function_arn]\n"
+        "    return [*names, context.client_context.custom, '/mine' in sys.path, os.environ.get('FUNCTION_ARN')]\n"
+    )
+    server = serve("start-lambda", "--region", "eu-west-1")
+    url, unsigned = f"http://127.0.0.1:{server.port}", Config(signature_version=UNSIGNED)
+    client = boto3.client("lambda", endpoint_url=url, region_name="eu-west-1", config=unsigned)
+
+    context = base64.b64encode(b'{"custom": {"a": 1}}').decode()
+    answer = json.load(client.invoke(FunctionName="orders", ClientContext=context)["Payload"])
+
+    arn = "arn:aws:lambda:eu-west-1:123456789012:function:orders"
+    assert answer == ["orders", "orders", arn, {"a": 1}, True, None]

@@ -166,7 +166,7 @@ def test_request_over_6_mb_is_refused_as_lambda_does(server):
 
     assert (passes.status, passes.body) == (200, 5 * MB)
     assert (refused.status, refused.body) == (413, {"message": "Request Too Long"})
-    assert server.says(" ms: the event, with the body in it, has more than 6 MB, the most that Lambda takes")
+    assert server.says(" ms: the event, with the body in it, has more than 6 MB, more than Lambda takes")
 
 
 def test_response_over_6_mb_answers_502_and_tells_why(server):

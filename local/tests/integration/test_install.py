@@ -610,9 +610,7 @@ def test_network_that_fails_in_the_middle_is_said_and_costs_nothing_that_worked(
 
     code, _, (into, said) = machine.install(**own)
     assert (code, into) == (1, INTO_VENV)
-    assert said.startswith(
-        "install.sh: could not install what tests need into .venv: Failed to download `halfway==1.0`"
-    )
+    assert said.startswith("install.sh: could not install what tests need into .venv: Failed to download `halfway")
     assert said.endswith("; check the network (or the proxy: HTTPS_PROXY), then run ./install.sh again")
     assert machine.install("--tools", **own)[0] == 0
     assert machine.imports(".venv", "encodings") == ["encodings"]

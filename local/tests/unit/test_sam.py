@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from local.sam import _FAR_AWAY
 from local.sam.light import TRANSLATOR
 
 ROOT = Path(__file__).parents[3]
@@ -78,7 +79,8 @@ CALLED = {
         "StreamWriter.write_bytes": "self output",
         "StreamWriter.write_str": "self output",
     },
-    "samcli.lib.utils.version_checker": {"_inform_newer_version": "force_check"},
+    "samcli.cli.global_config": {"GlobalConfig.last_version_check": None},
+    "samcli.local.docker.container": {"requests.post": None, "Container._make_http_request": "self event tenant_id"},
     "samcli.local.docker.lambda_container": {"LambdaContainer._get_default_entry_point": ""},
     "samcli.local.docker.container_client_factory": {"ContainerClientFactory.create_client": ""},
     "samcli.local.docker.lambda_image": {
@@ -97,6 +99,7 @@ CALLED = {
         "extra_hosts container_dns",
         "WarmLambdaRuntime._configure_interrupt": "self function_full_path timeout container is_debugging",
     },
+    "samcli.local.lambdafn.env_vars": {"EnvironmentVariables.name": None},
     "samcli.local.lambdafn.zip": {"unzip": "zip_file_path output_dir permission mount_symlinks"},
     "samcli.local.layers.layer_downloader": {"LayerDownloader": "layer_cache cwd stacks lambda_client mount_symlinks"},
 }
@@ -158,6 +161,12 @@ def test_function_of_a_template_has_the_same_fields():
     function = find("samcli.lib.providers.provider", "Function")
 
     assert [name for name in fields.split() if not hasattr(function, name)] == []
+
+
+def test_check_for_a_newer_version_is_never_due():
+    due = find("samcli.lib.utils.version_checker", "is_version_check_overdue")
+
+    assert (type(_FAR_AWAY), due(_FAR_AWAY), due(None)) == (float, False, True)
 
 
 def test_translator_stays_out_and_nothing_but_the_providers_asks_for_it():

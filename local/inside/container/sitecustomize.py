@@ -1,0 +1,22 @@
+"""In a container: the function's ARN, where AWS's emulator has one region and account for everybody.
+
+Python imports this by itself, before the runtime. Without FUNCTION_ARN it does nothing.
+"""
+
+import contextlib
+import os
+import sys
+
+if arn := os.environ.pop("FUNCTION_ARN", ""):
+    sys.path.insert(0, "/var/runtime")
+    with contextlib.suppress(ImportError):
+        from awslambdaric.lambda_context import LambdaContext
+
+        emulated = LambdaContext.__init__
+
+        def __init__(self, *arguments, **named):
+            emulated(self, *arguments, **named)
+            self.invoked_function_arn = arn
+
+        LambdaContext.__init__ = __init__
+    sys.path.remove("/var/runtime")
