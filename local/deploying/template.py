@@ -58,7 +58,7 @@ def _check_code(template: Path) -> None:
             )
         try:
             manifest.read(template.parent / code).freshen()
-        except manifest.InstallError as error:
+        except (manifest.InstallError, OSError) as error:
             raise Failure(str(error)) from None
 
 
