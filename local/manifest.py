@@ -81,7 +81,7 @@ def read(code: Path | str) -> Manifest:
     file = directory / "requirements.txt"
     found = Manifest(file)
     try:
-        if os.path.lexists(file) or not (file := directory / "pyproject.toml").exists():
+        if os.path.lexists(file) or not os.path.exists(file := directory / "pyproject.toml"):
             _gather(directory / "requirements.txt", found)
         else:
             found.file = file
@@ -90,6 +90,7 @@ def read(code: Path | str) -> Manifest:
                 found.lines += text(each).splitlines()
             paths = re.findall(r"""\bpath\s*=\s*["']([^"']+)["']""", text(file))
             found.places = [_absolute(directory / path) for path in paths]
+            found.moving = len(found.files) == 1 and any(map(_moves, found.lines))
     except (OSError, RecursionError) as error:
         raise InstallError(f"cannot read {file}: {error}") from None
     if not found.lines:
@@ -163,6 +164,8 @@ def _gather(file: Path, found: Manifest) -> None:
 
 def _moves(line: str) -> bool:
     """Whether git may have another commit for it tomorrow: it names none, nor what looks like a version."""
+    if re.search(r"\bgit\s*=", line):  # in pyproject.toml
+        return not re.search(r"\b(rev|tag)\s*=", line)
     found = re.search(r"git\+[^\s#]+", line)
     return found is not None and not re.fullmatch(
         r"[0-9a-f]{7,40}|v?\d[\w.]*", found[0].rpartition("/")[2].partition("@")[2]

@@ -11,6 +11,7 @@ import shutil
 import sys
 from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import Any
 
 from local import manifest
 from local.deploying import Failure
@@ -46,23 +47,18 @@ def check(template: Path) -> None:
 
 def _check_code(template: Path) -> None:
     """What `sam build` would take from the folders of the functions; packages that were edited are built anew."""
-    from samcli.yamlhelper import yaml_parse
-
-    document = yaml_parse(template.read_text())
-    resources = document.get("Resources") or {}
-    everywhere = ((document.get("Globals") or {}).get("Function") or {}).get("CodeUri")
-    for name, resource in resources.items():
-        code = (resource.get("Properties") or {}).get("CodeUri") or everywhere
-        if resource.get("Type") != "AWS::Serverless::Function" or not isinstance(code, str):
+    for name, properties, _ in _functions(template):
+        code = properties.get("CodeUri")
+        if not isinstance(code, str):
             continue
         if (template.parent / code).resolve() == Path.cwd():
             raise Failure(
-                f"{name} has the whole project as its code, with all its tools; "
+                f"{template}: {name} has the whole project as its code, with all its tools; "
                 "move what is its own to a folder, and name that: CodeUri: src/"
             )
         try:
             manifest.read(template.parent / code).freshen()
-        except manifest.InstallError as error:
+        except (manifest.InstallError, OSError) as error:
             raise Failure(str(error)) from None
 
 
@@ -104,19 +100,24 @@ def unbuildable(template: Path) -> Iterator[tuple[str, str]]:
 
     https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/building-custom-runtimes.html
     """
-    from cfnlint.decode import decode
-
-    document = decode(str(template))[0]
-    shared = document.get("Globals", {}).get("Function", {})
     here = {f"python{sys.version_info[0]}.{sys.version_info[1]}"}
-    for name, resource in document.get("Resources", {}).items():
-        if not isinstance(resource, dict) or resource.get("Type") != "AWS::Serverless::Function":
-            continue
-        own = {**shared, **resource.get("Properties", {})}
-        runtime, build = str(own.get("Runtime")), (resource.get("Metadata") or {}).get("BuildMethod")
+    for name, own, build in _functions(template):
+        runtime = str(own.get("Runtime"))
         local = "InlineCode" not in own and not str(own.get("CodeUri")).startswith("s3://")
         if local and not build and runtime.startswith("python") and not (runtime in here or shutil.which(runtime)):
             yield name, runtime
+
+
+def _functions(template: Path) -> Iterator[tuple[str, dict[str, Any], str | None]]:
+    """(name, properties with those of Globals, BuildMethod) of each function."""
+    from samcli.yamlhelper import yaml_parse
+
+    document = yaml_parse(template.read_text())
+    shared = (document.get("Globals") or {}).get("Function") or {}
+    for name, resource in (document.get("Resources") or {}).items():
+        if isinstance(resource, dict) and resource.get("Type") == "AWS::Serverless::Function":
+            own = {**shared, **(resource.get("Properties") or {})}
+            yield name, own, (resource.get("Metadata") or {}).get("BuildMethod")
 
 
 _ONE_OF = re.compile(r"'([^']+)' is not one of \[(.*)\]", re.DOTALL)

@@ -27,6 +27,7 @@ def main(handler, connection, line, storage, read_only):
     writes, sys.dont_write_bytecode = sys.dont_write_bytecode, False
     import confinement
     import lifeline
+    from container import shm
 
     sys.dont_write_bytecode = writes
     if storage:  # while there is one thread: another would keep it from getting user namespaces
@@ -38,9 +39,10 @@ def main(handler, connection, line, storage, read_only):
     nothing = os.open(os.devnull, os.O_WRONLY)
     os.register_at_fork(after_in_child=lambda: os.dup2(nothing, connection, inheritable=False))
     lifeline.watch(line, marker)
-    confinement.without_shared_memory()
+    shm.forbid()
     # What the function imports is its own: nothing of this directory, nor the compiled part of AWS's client.
-    del sys.modules["lifeline"], sys.modules["confinement"]
+    for name in ("lifeline", "confinement", "container", "container.shm"):
+        del sys.modules[name]
     sys.path[0] = os.getcwd()
     sys.modules["runtime_client"] = None
     run, client = _runtime(connection)

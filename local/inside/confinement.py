@@ -2,7 +2,6 @@
 
 Where the system allows it (Linux, for root or where anybody may make user namespaces), by mounts that only the
 environment has, and that go with its last process. Elsewhere an audit hook refuses what Python opens or changes.
-Neither knows semaphores and shared memory, for which Lambda has no /dev/shm.
 
 Usage: python confinement.py; its status is 0 where mounts are allowed.
 
@@ -68,57 +67,32 @@ def refuse(read_only):
     places = tuple(os.path.join(os.path.realpath(place), "") for place in read_only)
     tmp, said = os.path.realpath(_TMP) + "/", []
 
-    def check(path):
+    def check(path, flags=0):
         if not isinstance(path, (str, bytes, os.PathLike)):
             return
         real = os.path.realpath(os.fsdecode(path))
         if f"{real}/".startswith(places):
             raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
-        if real.startswith(tmp) and not said:
+        if real.startswith(tmp) and not said and not flags & os.O_EXCL:  # which a name is for that nobody else has
             said.append(real)
-            _say(f"{real}: /tmp is this machine's, and shared; on Lambda every environment has one of its own")
+            line = f"{real}: /tmp is this machine's, and shared; on Lambda every environment has one of its own"
+            print(line, file=sys.stderr, flush=True)
 
     def hook(event, arguments):
         if event == "open":
             path, mode, flags = arguments
             if flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC) and (mode or os.path.isabs(path)):
-                check(path)
+                check(path, flags)
         elif event in _CHANGED:
             if event == "os.truncate" or arguments[-1] == -1:  # else a path is relative to another directory
                 for index in _CHANGED[event]:
-                    check(arguments[index])
+                    check(arguments[index], os.O_EXCL)
         elif event == "sqlite3.connect":
             path = os.fsdecode(arguments[0])
             if not path.startswith((":", "file:")) and not os.path.exists(path):
                 check(path)
 
     sys.addaudithook(hook)
-
-
-def without_shared_memory():
-    """Semaphores and shared memory fail as on Lambda: multiprocessing has no Queue, Pool or Lock, but Process and Pipe.
-
-    https://aws.amazon.com/blogs/compute/parallel-processing-in-python-with-aws-lambda/
-    """
-    try:
-        import _multiprocessing
-        import _posixshmem
-    except ImportError:  # a system that has none
-        return
-    said = []
-
-    def fail(*_, **__):
-        if not said:
-            said.append(True)
-            _say("multiprocessing: Lambda has no /dev/shm, so no Queue, Pool or Lock; use Process and Pipe, or threads")
-        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
-
-    _multiprocessing.SemLock = type("SemLock", (_multiprocessing.SemLock,), {"__new__": fail})
-    _posixshmem.shm_open = fail
-
-
-def _say(line):
-    print(line, file=sys.stderr, flush=True)
 
 
 def _mount(source, target, flags, kind=None, options=None):

@@ -1,12 +1,15 @@
-"""In a container: the function's ARN, where AWS's emulator has one region and account for everybody.
+"""In a container: no shared memory, and the function's ARN, where AWS's emulator has one region for everybody.
 
-Python imports this by itself, before the runtime. Without FUNCTION_ARN it does nothing.
+Python imports this by itself, before the runtime. Without FUNCTION_ARN there is no ARN to set.
 """
 
 import contextlib
 import os
 import sys
 
+import shm
+
+shm.forbid()
 if arn := os.environ.pop("FUNCTION_ARN", ""):
     sys.path.insert(0, "/var/runtime")
     with contextlib.suppress(ImportError):

@@ -224,6 +224,7 @@ async def test_init_that_takes_too_long_happens_once_more_within_the_time_of_the
             "import os, time\nif not os.path.exists('../again'):\n    open('../again', 'w')\n    time.sleep(30)\n"
             "def handler(*_):\n    return 'second'\n"
         )
+        engine.change(timeout=10)
         assert await engine.ask() == "second"
     finally:
         environment.INIT_LIMIT = limit
@@ -981,7 +982,13 @@ async def test_tmp_has_the_size_of_the_template(engine):
 async def test_tmp_that_is_shared_is_said_once(engine):
     without_mounts(engine)
     name = f"/tmp/{uuid.uuid4()}"
-    engine.save("import os\ndef handler(name, context):\n    open(name, 'w')\n    os.remove(name)\n")
+    engine.save(
+        "import os, tempfile\ndef handler(name, context):\n"
+        "    with tempfile.TemporaryDirectory(), tempfile.TemporaryFile():\n        pass\n"
+        "    if name:\n        open(name, 'w')\n        os.remove(name)\n"
+    )
+    await engine.ask(None)
+    assert "/tmp" not in engine.output.text
 
     for _ in range(2):
         assert await engine.ask(name) is None

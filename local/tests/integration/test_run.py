@@ -1,11 +1,13 @@
 """./run.sh as a developer uses it, with every engine: start, ask, edit, end."""
 
+import errno
 import json
 import os
 import pty
 import re
 import select
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -16,6 +18,7 @@ import boto3
 import pytest
 from botocore import UNSIGNED
 from botocore.config import Config
+from packages import package, save
 from server import Server, answering, assert_nothing_left, command, kill, processes, run, stale_or_failed
 
 HELLO = {"message": "Hello from Lambda"}
@@ -120,6 +123,43 @@ def test_edit_of_another_module_is_served(server):
         answers.append(server.get())
 
     assert answers == [(200, number) for number in range(10, 13)]
+
+
+REFUSED = """
+import json, multiprocessing
+
+def error(call, *arguments):
+    try:
+        call(*arguments)
+    except OSError as error:
+        return error.errno
+
+def handler(event, context):
+    errors = [error(open, "log", "a"), error(multiprocessing.Queue)]
+    return {"statusCode": 200, "body": json.dumps(errors)}
+"""
+
+
+def test_code_is_read_only_and_there_is_no_shared_memory(server):
+    """https://aws.amazon.com/blogs/compute/parallel-processing-in-python-with-aws-lambda/"""
+    server.save("src/lambda.py", REFUSED)
+
+    assert server.get() == (200, [errno.EROFS, errno.ENOSYS])
+    assert server.says("multiprocessing: Lambda has no /dev/shm")
+
+
+def test_edit_of_a_package_of_this_machine_is_served(server):
+    """And the package is built here, though a container gets wheels for Lambda alone."""
+    package(server.project / "vendor" / "mine", 1)
+    try:
+        server.save("src/requirements.txt", "./vendor/mine\n")
+        server.save("src/lambda.py", answering("mine.VALUE", "import mine"))
+        assert server.get() == (200, 1)
+
+        save(server.project / "vendor" / "mine", 2)
+        assert server.get() == (200, 2)
+    finally:
+        shutil.rmtree(server.project / "vendor")
 
 
 def test_undeclared_import_fails_until_requirements_list_it(server):

@@ -1,10 +1,11 @@
 """Mistakes in a template, each of them one line: where it is, what it is, and what was probably meant."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
-from local.deploying import template
+from local.deploying import Failure, template
 
 SAMPLE = Path(__file__).parents[1] / "project" / "template.yaml"
 
@@ -79,3 +80,30 @@ def test_template_that_is_right_is_checked_once(tmp_path, monkeypatch):
 
     with pytest.raises(template.Failure, match="^template.yaml, line 1: checked again$"):
         template.check(Path("template.yaml"))
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A copy of the sample, which is the current folder, and whose template has passed."""
+    monkeypatch.chdir(shutil.copytree(SAMPLE.parent, tmp_path / "project"))
+    monkeypatch.setattr(template, "errors", lambda _: [])
+    return Path("template.yaml")
+
+
+@pytest.mark.parametrize("code", [".", "./", "src/.."])
+def test_function_that_is_the_whole_project_is_refused(project, code):
+    project.write_text(project.read_text().replace("CodeUri: src/", f"CodeUri: {code}"))
+
+    with pytest.raises(Failure, match="template.yaml: MyFunction has the whole project as its code"):
+        template.check(project)
+
+
+def test_code_of_all_functions_is_looked_at_each_time(project):
+    text = project.read_text().replace("      CodeUri: src/\n", "")
+    text = text.replace("  Function:\n", "  Function:\n    CodeUri: src/\n", 1)
+    project.write_text(text.replace("Resources:\n", "Resources:\n  Fn::ForEach::Name: []\n"))
+    template.check(project)
+    Path("src/requirements.txt").write_bytes("requests".encode("utf-16"))
+
+    with pytest.raises(Failure, match="src/requirements.txt is not UTF-8"):
+        template.check(project)

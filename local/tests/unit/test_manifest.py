@@ -138,5 +138,17 @@ def test_project_stands_in_for_requirements(code):
     assert needs(code, "requests\n").file == code / "requirements.txt"
 
 
+@pytest.mark.parametrize(
+    ("source", "moves"), [('branch = "main"', True), ("", True), ('tag = "v1"', False), ('rev = "0123456"', False)]
+)
+def test_branch_of_project_moves_until_it_is_locked(code, source, moves):
+    text = f'[tool.uv.sources]\nlib = {{ git = "https://example.com/lib", {source} }}\n'
+    (code / "pyproject.toml").write_text(text)
+    assert manifest.read(code).moving is moves
+
+    (code / "uv.lock").write_text("version = 1\n")
+    assert manifest.read(code).moving is False
+
+
 def test_requirements_of_the_tools_are_no_functions():
     assert manifest.read(Path(manifest.__file__).parents[1]).file is None
