@@ -162,7 +162,7 @@ def limited(files, arguments):
 def run(project, engine, environment, *options, **more):
     """./run.sh with options that let it end by itself."""
     return subprocess.run(
-        command(project, engine, *options), env=environment, check=False, capture_output=True, timeout=20, **more
+        command(project, engine, *options), env=environment, check=False, capture_output=True, timeout=60, **more
     )
 
 
