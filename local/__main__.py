@@ -1,8 +1,8 @@
-"""./run.sh: `sam local` with the engine that this machine has.
+"""./run.sh: `sam local` with the engine that this machine offers.
 
 Usage: python -m local [OPTION]... [COMMAND] [OPTION]... [option of sam local COMMAND]...
-Options of its own: --no-docker, --platform-log, --stack NAME, --record DIRECTORY, --api-key KEY.
-COMMAND is start-api unless it is named; the folder with template.yaml is the current one.
+Its own options: --no-docker, --platform-log, --stack NAME, --record DIRECTORY, --api-key KEY.
+COMMAND defaults to start-api; the current folder is the one with template.yaml.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def main(arguments: list[str]) -> None:
     os.environ["SAM_CLI_TELEMETRY"] = "0"
     os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
     os.environ["__SAM_CLI_APP_DIR"] = os.path.abspath(".aws-sam")
-    # SAM CLI asks its containers over HTTP, on this machine, where no proxy can help.
+    # SAM CLI talks to its containers over HTTP on this machine, which no proxy can reach.
     for name in ("NO_PROXY", "no_proxy"):
         os.environ[name] = ",".join(filter(None, [os.environ.get(name), "127.0.0.1", "localhost"]))
     serves = command in ("start-api", "start-lambda", "invoke") and "--help" not in arguments
@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> None:
         arguments
     )
     if serves and not (given.t or given.template or given.template_file or given.hook_name):
-        # The template itself: SAM CLI would take what an earlier build has left in .aws-sam.
+        # The source template: SAM CLI would prefer what an earlier build has left in .aws-sam.
         arguments += ["--template-file", "template.yaml"]
     if own.stack and not serves:
         _fail(f"--stack is for a command that runs functions, not for {command}; see ./run.sh --help")
@@ -49,7 +49,7 @@ def main(arguments: list[str]) -> None:
     if serves and command != "invoke":
         never_wait()
 
-    # What is imported stays, and looking through it again and again would take an eighth of the start.
+    # What is imported stays; searching it for garbage again and again would take an eighth of the start.
     gc.disable()
     from local import aws, deployed, recording, sam
 
@@ -75,7 +75,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _options(*names: str, flags: Sequence[str] = ()) -> _Parser:
-    """A parser of these options, which leaves all others alone."""
+    """A parser of these options that leaves all others alone."""
     parser = _Parser(add_help=False, allow_abbrev=False)
     for name in names:
         parser.add_argument(name)
@@ -91,5 +91,5 @@ def _fail(reason: str) -> NoReturn:
 if __name__ == "__main__":
     try:
         main(sys.argv[1:])
-    except KeyboardInterrupt:  # while it starts; a server ends by itself
+    except KeyboardInterrupt:  # during the start; a running server handles it itself
         sys.exit(130)

@@ -1,6 +1,6 @@
-"""Takes connections as long as there are file descriptors for them; what comes on top waits in the kernel's queue.
+"""Accepts connections as long as there are file descriptors for them; the rest wait in the kernel's queue.
 
-asyncio's own server would print a traceback for each connection that it has no descriptor for, and stop for a second.
+asyncio's own server would print a traceback for each connection without a descriptor, and pause for a second.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ from typing import Protocol
 
 from local.terminal import say
 
-# File descriptors that are not for connections: of all environments, and what else the server needs.
+# File descriptors that are not for connections (those of all environments and of the rest of the server), and the
+# fewest connections that are always accepted.
 _OTHER_FILES, _FEWEST = 88, 24
 
 _PAUSE_S, _REMIND_S = 0.02, 10
 
 
 class Connection(Protocol):
-    """What is made for each connection, an asyncio.Protocol."""
+    """The asyncio.Protocol made for each connection."""
 
     @property
     def idle(self) -> bool:
@@ -32,7 +33,7 @@ class Connection(Protocol):
 
 
 class Accepting:
-    """Hands each connection to what `connect` makes, which is in `open` meanwhile, in the order in which they came."""
+    """Hands each connection to what `connect` makes; `open` has the open ones in the order of their arrival."""
 
     def __init__(
         self, listening: socket.socket, tls: ssl.SSLContext | None, connect: Callable[[], asyncio.Protocol]
@@ -47,7 +48,7 @@ class Accepting:
         self._begin()
 
     def end(self) -> None:
-        """Refuses those that come from now on."""
+        """Refuses all further connections."""
         self._loop.remove_reader(self._socket)
         self._socket.close()
 
@@ -73,15 +74,15 @@ class Accepting:
     def _accepted(self, task: asyncio.Task) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
-            task.exception()  # of a client that has gone, or that TLS refuses
+            task.exception()  # the client has gone, or TLS refuses it
 
     def _make_room(self) -> bool:
-        """Closes the oldest connection that is idle; false, and a pause, when there is none."""
+        """Closes the oldest idle connection; without one, pauses and returns false."""
         if self._loop.time() - self._said > _REMIND_S:
             self._said = self._loop.time()
             say(
                 f"{len(self.open)} connections are open, as many as {self._files} files allow: idle ones are closed, "
-                "and the next one waits; for more: ulimit -n 1024"
+                "and new ones wait; to allow more: ulimit -n 1024"
             )
         if idle := next((each for each in self.open if each.idle), None):
             idle.force_close()

@@ -1,7 +1,7 @@
 """Which AWS the functions call, as whom, and in which region.
 
-An endpoint that names this machine is an emulated AWS, for which placeholder credentials will do. Any other endpoint of
-the shell could be anybody's, and stays out. Real credentials are handed over for --profile only.
+An endpoint on this machine is an emulated AWS, for which placeholder credentials will do. Any other endpoint in the
+shell's variables could be anybody's, and is not passed on. Functions get real credentials only with --profile.
 https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html
 """
 
@@ -22,7 +22,7 @@ _REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")
 
 @dataclass(frozen=True)
 class Aws:
-    """`endpoints` are the variables that reach the functions, `kept_out` those that do not."""
+    """`endpoints` are the endpoint variables that are passed to functions, `kept_out` those that are not."""
 
     region: str
     profile: str | None = None
@@ -42,8 +42,8 @@ class Aws:
     def describe(self) -> list[str]:
         """Lines for the start."""
         lines = [
-            f"{name} is not handed to functions, since {shown(_host(url))} is not this machine; "
-            f"an emulated AWS here: export {name}=http://127.0.0.1:4566"
+            f"{name} is not passed to functions, since {shown(_host(url))} is not this machine; "
+            f"to use an emulated AWS here: export {name}=http://127.0.0.1:4566"
             for name, url in self.kept_out.items()
         ]
         where = [
@@ -53,14 +53,14 @@ class Aws:
         if where:
             lines.append(f"Functions call {', '.join(where)} (region {self.region})")
         if self.profile:
-            lines.append(f"Functions have your AWS credentials, of profile {self.profile} (region {self.region})")
+            lines.append(f"Functions have your AWS credentials from the profile {self.profile} (region {self.region})")
         elif ENDPOINT not in self.endpoints:
             lines.append("Functions have placeholder credentials; --profile NAME gives yours")
         return lines
 
 
 def of(environment: MutableMapping[str, str], profile: str | None, region: str | None) -> Aws:
-    """Reads the environment of ./run.sh, and leaves the region and nothing but usable endpoints in it.
+    """Reads the environment of ./run.sh. Sets the region in it, and removes endpoints that are not passed on.
 
     `profile` and `region` are those of the command line.
     """

@@ -11,7 +11,7 @@ works=yes
 
 line() { printf '%-8s %-17s %s\n' "$1" "$2" "$3"; }
 
-# macOS has no timeout(1), and an engine that hangs leaves its client waiting.
+# macOS has no timeout(1), and the client of an engine that hangs would wait for ever.
 within_3_seconds() (
   exec >/dev/null 2>&1
   "$@" &
@@ -36,7 +36,7 @@ version="$("$PYTHON" -V 2>&1)" || version="no $PYTHON on PATH"
 if "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; then
   line ok Python "$version, runs the tools"
 else
-  line missing Python "3.10 or newer runs the tools, found: $version. From https://www.python.org/downloads or PYTHON=/path/to/python3"
+  line missing Python "3.10 or newer is needed for the tools, found: $version. From https://www.python.org/downloads or PYTHON=/path/to/python3"
   works=no
 fi
 
@@ -47,7 +47,7 @@ elif command -v uv >/dev/null; then
 elif "$PYTHON" -c 'import ensurepip, venv' 2>/dev/null; then
   line ok uv "installs the tools; not on PATH, so ./install.sh fetches it into .tools"
 else
-  line missing uv "or Python's venv module installs the tools. From https://docs.astral.sh/uv or: sudo apt install python3-venv"
+  line missing uv "or Python's venv module is needed to install the tools. From https://docs.astral.sh/uv or: sudo apt install python3-venv"
   works=no
 fi
 
@@ -56,7 +56,7 @@ if within_3_seconds docker version || within_3_seconds finch version; then
 elif [ "$(uname -s)" = Linux ]; then
   line optional "container engine" "none answers, so ./run.sh needs no containers. Docker: https://docs.docker.com/engine/install"
 else
-  line missing "container engine" "none answers; ./run.sh runs the function in it. Docker: https://docs.docker.com/get-started/get-docker"
+  line missing "container engine" "none answers, and ./run.sh needs one here. Docker: https://docs.docker.com/get-started/get-docker"
   works=no
 fi
 
@@ -69,7 +69,7 @@ fi
 if [ -n "${AWS_ACCESS_KEY_ID:-}${AWS_WEB_IDENTITY_TOKEN_FILE:-}${AWS_CONTAINER_CREDENTIALS_FULL_URI:-}${AWS_CONTAINER_CREDENTIALS_RELATIVE_URI:-}" ] ||
   [ -n "$(of_profile "$credentials" aws_access_key_id)" ] ||
   [ -n "$(of_profile "$config" 'aws_access_key_id|credential_process|login_session|role_arn|sso_account_id')" ]; then
-  line ok "AWS credentials" "found; ./deploy.sh tells whether they are valid"
+  line ok "AWS credentials" "found; ./deploy.sh checks whether they are valid"
 else
   line missing "AWS credentials" "only ./deploy.sh needs them. After ./install.sh: .venv/bin/aws configure"
 fi

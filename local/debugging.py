@@ -15,7 +15,7 @@ from local.terminal import say
 if TYPE_CHECKING:
     from local.run import Run
 
-# Attaches editors; installed only when --debug-port asks for it. Its wheel without compiled parts runs everywhere.
+# Attaches editors; installed only for --debug-port. Its wheel without compiled parts runs everywhere.
 DEBUGPY = "debugpy==1.8.22"
 
 DIRECTORY = Path(__file__).parent / "inside"
@@ -26,10 +26,10 @@ _LOOK_S = 0.3
 
 
 def variables(handler: str, host: str, port: int, wait: bool) -> dict[str, str]:
-    """The environment variables of a debugged function: for attach.py the real handler, and where debugpy listens."""
+    """A debugged function's environment variables: they tell attach.py the real handler, and where debugpy listens."""
     return {
         "_ATTACH": json.dumps({"handler": handler, "host": host, "port": port, "wait": wait, "wake": WAKE}),
-        # Or debugpy warns of the standard library's frozen modules, in which nobody sets a breakpoint.
+        # Otherwise debugpy warns of the standard library's frozen modules, in which nobody sets a breakpoint.
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
     }
 

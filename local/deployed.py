@@ -26,7 +26,7 @@ class Deployed:
 
     @property
     def pseudo(self) -> dict[str, str]:
-        """The pseudo parameters that it has other than a template which is nowhere deployed."""
+        """The pseudo parameters that differ from those of a template that is not deployed."""
         region, account = self.id.split(":")[3:5]
         return {
             "AWS::StackName": self.name,
@@ -43,7 +43,7 @@ def find(name: str, aws: Aws) -> Deployed:
             f"--stack {name} needs an AWS to ask: --profile NAME, or for an emulated one: "
             f"export {ENDPOINT}=http://127.0.0.1:4566"
         )
-    logging.getLogger("botocore").setLevel(logging.WARNING)  # it tells which endpoint it has found
+    logging.getLogger("botocore").setLevel(logging.WARNING)  # otherwise it logs which endpoint it has found
     import boto3
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError, ClientError

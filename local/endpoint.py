@@ -1,4 +1,4 @@
-"""Where the user's tests find the API: the stack that AWS_SAM_STACK_NAME names, or a ./run.sh started for them."""
+"""Where the user's tests find the API: the stack that AWS_SAM_STACK_NAME names, or a ./run.sh that is started."""
 
 import contextlib
 import os
@@ -34,9 +34,9 @@ def of_stack_or_run(*options: str) -> Iterator[str]:
 
 @contextlib.contextmanager
 def run(*options: str) -> Iterator[str]:
-    """Starts ./run.sh on a free port, and ends it. What it prints is the test's output. Raises NotServed.
+    """Starts ./run.sh on a free port, and ends it. What it prints becomes the test's output. Raises NotServed.
 
-    env.json counts only if the options name it: it differs from machine to machine.
+    env.json is used only if the options name it, since it differs from machine to machine.
     """
     with tempfile.NamedTemporaryFile("w", suffix=".json") as nothing:
         nothing.write("{}")
@@ -60,7 +60,7 @@ def run(*options: str) -> Iterator[str]:
 
 
 def of_stack(name: str) -> str:
-    """The base URL of the first API that the stack deploys. Raises NotServed.
+    """The base URL of the stack's first API. Raises NotServed.
 
     https://docs.aws.amazon.com/apigateway/latest/developerguide/how-to-call-api.html
     """

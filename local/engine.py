@@ -1,11 +1,11 @@
-"""What runs functions: an engine takes an invoke and gives its result, in processes or in containers."""
+"""The interface of what runs functions: an engine turns an invoke into a result, with processes or containers."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Protocol
 
-# Bytes of an event and of a result, as AWS's own messages have them.
+# Bytes of an event and of a result, as in AWS's own messages.
 # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 EVENT_LIMIT = 6 * 1024 * 1024
 RESULT_LIMIT = EVENT_LIMIT + 100
@@ -15,10 +15,10 @@ RESULT_LIMIT = EVENT_LIMIT + 100
 class Function:
     """A function of the template, as Lambda would have it.
 
-    `name` is its full path in the template (logical ids, joined by slashes), `function_name` the name that it has in
-    AWS. `code` is the directory with the handler, `layers` are directories as they are in /opt (the later one wins),
-    `unbuilt` those of them which `sam build` would first make. `variables` are the function's own and those of its
-    credentials. Times are in seconds, sizes in megabytes.
+    `name` is its full path in the template (logical ids, joined by slashes), `function_name` its name in AWS. `code` is
+    the directory with the handler, `layers` are directories as in /opt (a later one wins), `unbuilt` those layers that
+    `sam build` would first build. `variables` are the function's own and those of its credentials. Times are in
+    seconds, sizes in megabytes.
     """
 
     name: str
@@ -42,9 +42,9 @@ class Function:
 
 @dataclass(frozen=True)
 class Invoke:
-    """One invoke. `wait` is how long the caller waits, in seconds; the function may go on after that.
+    """One invoke. `wait` is how long the caller waits, in seconds; the function may run longer.
 
-    `tail` asks for the log in the Result, which is empty else.
+    `tail` asks for the log in the Result, where it is empty otherwise.
     """
 
     function: Function
@@ -59,9 +59,9 @@ class Invoke:
 
 @dataclass(frozen=True)
 class Result:
-    """How an invoke ended: JSON, and whether it is an error ("Unhandled") or None. `log` is what its log holds.
+    """How an invoke ended: `payload` is JSON, `error` is "Unhandled" for an error, else None. `log` is its log.
 
-    `duration` and `init` are in seconds, the latter None unless the start was a cold one; `memory` is the most that the
+    `duration` and `init` are in seconds; `init` is None except after a cold start. `memory` is the most that the
     environment has used, in megabytes, `tight` whether that is nearly its MemorySize.
     """
 
@@ -75,25 +75,25 @@ class Result:
 
 
 class StillRunning(Exception):
-    """The function has not answered within the time that its caller waits; it goes on by itself."""
+    """The function has not answered within the time that its caller waits; it keeps running."""
 
 
 class TooLarge(Exception):
-    """The event has more than Lambda takes in one invoke."""
+    """The event is larger than Lambda allows for one invoke."""
 
 
 class CannotRun(Exception):
-    """No environment can be made; the text names the function, the reason and the command that mends it."""
+    """No environment can be started; the text names the function, the reason and the command that helps."""
 
 
 class Engine(Protocol):
     """Runs functions. All methods are called from the event loop's thread."""
 
     def describe(self) -> list[str]:
-        """Lines for the start: which engine it is, and what it cannot do as Lambda does."""
+        """Lines for the start: which engine this is, and where it cannot do as Lambda does."""
 
     async def invoke(self, invoke: Invoke) -> Result:
         """Raises StillRunning, TooLarge, CannotRun."""
 
     async def close(self) -> None:
-        """Ends everything that it has started."""
+        """Ends everything that the engine has started."""

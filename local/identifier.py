@@ -1,4 +1,4 @@
-"""Ids of AWS's form for what AWS would give an id to, the same at every start."""
+"""Ids in AWS's form for what would get one from AWS; the same at every start."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
 def identifier(text: str, length: int) -> str:
-    """Lower-case letters and digits that stand for the text."""
+    """Lower-case letters and digits derived from the text."""
     number, digits = int.from_bytes(hashlib.sha256(text.encode()).digest(), "big"), ""
     while len(digits) < length:
         number, digit = divmod(number, 36)
@@ -17,9 +17,9 @@ def identifier(text: str, length: int) -> str:
 
 
 def trace(sent: str, id: str, seconds: float) -> str:
-    """The X-Ray trace header that Lambda gives to a function that is not traced, of the one that its caller has sent.
+    """The X-Ray trace header that Lambda gives to an untraced function, made from the one that the caller sent.
 
-    `id` is the invoke's, a UUID; `seconds` its time since the epoch. The form is that of a REST API's answers in
+    `id` is the invoke's UUID, `seconds` its time since the epoch. The form is that of a REST API's answers in
     aws-lambda-dotnet, ApiGatewayResponseTestCases (run against AWS).
     https://docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html#xray-concepts-tracingheader
     """

@@ -1,7 +1,7 @@
 """Lambda's Invoke API, for `start-lambda`: a request becomes an invoke, its result a response. No I/O but the engine's.
 
 https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html, and recordings of it (LocalStack, tests/aws/services/
-lambda_/test_lambda.snapshot.json), which the messages are from.
+lambda_/test_lambda.snapshot.json), from which the messages are taken.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from local.terminal import say, shown
 # Bytes of an asynchronous event: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 _UNATTENDED_LIMIT = 1024 * 1024
 
-# Bytes of a log that LogType=Tail answers.
+# Bytes of the log that are returned for LogType=Tail.
 _TAIL = 4096
 
 _PATH = re.compile(r"/2015-03-31/functions/([^/]+)/invocations/?")
 
-# A name, alone or behind an ARN's other parts, with or without a version.
+# A name, alone or after the other parts of an ARN, with or without a version.
 _NAME = re.compile(r"(?:(?:arn:[\w-]+:lambda:[\w-]+:)?\d{12}:function:)?([^:]+)(?::([^:]+))?")
 
-# What runs without a caller; the event loop itself holds on to nothing.
+# Invokes without a waiting caller; the event loop itself keeps no reference to its tasks.
 _unattended: set[asyncio.Task] = set()
 
 
@@ -132,13 +132,13 @@ async def _unwatched(engine: Engine, invoke: Invoke) -> None:
         return say(f"Event for {invoke.function.name} failed: {refused.code}")
     if result.error:
         reason = json.loads(result.payload)
-        say(f"Event for {invoke.function.name} failed: {shown(str(reason.get('errorType')))}; not tried again here")
+        say(f"Event for {invoke.function.name} failed: {shown(str(reason.get('errorType')))}; no retries here")
 
 
 def _find(request: Request, functions: Mapping[str, Function]) -> Function:
     found = _PATH.fullmatch(request.path)
     if not found or request.method != "POST":
-        raise _Refused(404, "UnknownOperationException", f"{request.method} {request.path} is no Invoke")
+        raise _Refused(404, "UnknownOperationException", f"{request.method} {request.path} is not an Invoke request")
     wanted = unquote(found[1])
     named = _NAME.fullmatch(wanted)
     query = dict(pair.partition("=")[::2] for pair in request.query.split("&"))
@@ -170,16 +170,16 @@ def _event(body: bytes, kind: str, limit: int) -> bytes:
         raise _Refused(413, "RequestTooLargeException", text)
     try:
         json.loads(body.decode() or "{}", parse_constant=_no_json)
-    except ValueError as error:  # what is no UTF-8 too
+    except ValueError as error:  # also for what is not UTF-8
         text = f"Could not parse request body into json: Could not parse payload into json: {error}"
         raise _Refused(400, "InvalidRequestContentException", text) from None
     except RecursionError:
-        pass  # JSON, as deep as it may be
+        pass  # JSON, however deeply nested
     return body or b"{}"
 
 
 def _no_json(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
 def _client_context(encoded: str | None) -> str | None:

@@ -1,4 +1,4 @@
-"""One installation at a time in a folder, whichever script wants it."""
+"""Allows one installation at a time in a folder, whichever script runs it."""
 
 import contextlib
 import fcntl
@@ -11,8 +11,8 @@ from pathlib import Path
 def held(folder: Path, say: Callable[[str], None]) -> Iterator[int]:
     """Waits, with a line to `say`, while another process installs. Yields a file descriptor for children to inherit.
 
-    The system frees the lock with the last process that has the descriptor: after a kill -9 the next installation waits
-    for what the killed one has started. The folder itself is locked, so that no file is left behind.
+    The system frees the lock when the last process with the descriptor ends: after a kill -9, the next installation
+    waits for what the killed one started. The folder itself is locked, so that no lock file is left behind.
     """
     descriptor = os.open(folder, os.O_RDONLY)
     try:

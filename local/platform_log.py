@@ -16,9 +16,9 @@ _KEPT = 65536
 
 
 class Log:
-    """The output of one execution environment: whole lines of it go to `output`, and are kept for the invoke.
+    """The output of one execution environment: its whole lines go to `output`, and are kept for the invoke.
 
-    `writing` is the file descriptor that the environment writes to; whoever has handed it on closes it.
+    `writing` is the file descriptor that the environment writes to; whoever passes it on closes it.
     """
 
     def __init__(self, output: BinaryIO) -> None:
@@ -30,7 +30,7 @@ class Log:
         self._kept = bytearray()
 
     def read(self) -> bool:
-        """Passes on what has been printed by now; false when nothing more will be."""
+        """Passes on what has been printed so far; returns false once nothing more will come."""
         for _ in range(16 * self._open):  # a function that never stops printing must not stop everything else
             try:
                 data = os.read(self.reading, _CHUNK)
@@ -45,18 +45,18 @@ class Log:
         return self._open
 
     def end_line(self) -> None:
-        """Ends the line that the function has left open, so that nothing else stands behind it."""
+        """Ends a line that the function has left open, so that nothing else is appended to it."""
         if self._rest:
             rest, self._rest = self._rest, b""
             self._write(rest + b"\n")
 
     def add(self, line: str, shown: bool = True) -> None:
-        """A line of the platform's own; when it is not `shown`, it is kept only."""
+        """Adds a line of the platform's own; unless `shown`, it is only kept."""
         self.end_line()
         self._write(f"{line}\n".encode(), shown)
 
     def take(self) -> bytes:
-        """The last of what has been printed since this was last asked."""
+        """Returns the end of what has been printed since the last call."""
         kept, self._kept = bytes(self._kept), bytearray()
         return kept
 
@@ -77,17 +77,17 @@ class Log:
 
 
 def stream(id: str) -> str:
-    """The name of the log stream of the environment with this id, which has 32 hexadecimal digits."""
+    """The name of the log stream of the environment with this id (32 hexadecimal digits)."""
     return f"{datetime.now(timezone.utc):%Y/%m/%d}/[$LATEST]{id}"
 
 
 def stamped(message: str) -> str:
-    """A message of the platform's in front of which CloudWatch's text log has the time."""
+    """A message of the platform's with the time before it, as in CloudWatch's text log."""
     return f"{datetime.now(timezone.utc).isoformat(timespec='milliseconds').replace('+00:00', 'Z')} {message}"
 
 
 def report(id: str, duration: float, size: int, used: int | None, init: float | None, status: str = "") -> str:
-    """The REPORT line, from seconds and megabytes. The time of an init is billed too, since August 2025."""
+    """The REPORT line, from seconds and megabytes. The time of an init is billed as well, since August 2025."""
     parts = [
         f"REPORT RequestId: {id}",
         f"Duration: {duration * 1000:.2f} ms",

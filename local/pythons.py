@@ -1,4 +1,4 @@
-"""The Pythons of this machine: on PATH, in the hands of a version manager, or fetched."""
+"""The Pythons of this machine: on PATH, installed by a version manager, or fetched."""
 
 import os
 import re
@@ -22,7 +22,7 @@ print(sys.implementation.name + sys.abiflags, "%d.%d" % sys.version_info[:2], ge
 
 
 def find(number: str, fetched: Path) -> Path | None:
-    """An interpreter of the version ("3.13") that works, or None. `fetched` is a directory of fetched ones."""
+    """A working interpreter of the version ("3.13"), or None. `fetched` is the directory of fetched ones."""
     if number == "{}.{}".format(*sys.version_info):
         return _THIS
     for directory in _directories(fetched):
@@ -32,11 +32,11 @@ def find(number: str, fetched: Path) -> Path | None:
 
 
 def find_or_fetch(number: str, fetched: Path, uv: Path, say: Callable[[str], None], holding: int) -> Path | None:
-    """As `find`, and fetches the version if it is not there; after a failure, not again within an hour."""
+    """Like `find`, but fetches a missing version; after a failure, does not try again within an hour."""
     if found := find(number, fetched):
         return found
     failed = fetched / f".failed-{number}"
-    # A clock that was put back must not make it wait for longer.
+    # A clock that was set back must not prolong the wait.
     if failed.exists() and 0 <= time.time() - failed.stat().st_mtime < _FETCH_AGAIN_S:
         return None
     say(f"==> Fetching Python {number}, the Runtime of template.yaml")
@@ -50,7 +50,7 @@ def find_or_fetch(number: str, fetched: Path, uv: Path, say: Callable[[str], Non
 
 
 def nearest(number: str, fetched: Path) -> Path:
-    """The interpreter whose version is nearest to the one that cannot be had; of two as near, the newer."""
+    """The interpreter whose version is nearest to the missing one; of two equally near, the newer."""
     names = {path.name for directory in _directories(fetched) for path in directory.glob("python3.*")}
     minors = {int(found[1]) for name in names if (found := re.fullmatch(r"python3\.(\d+)", name))}
     wanted = int(number.split(".")[1])
@@ -68,7 +68,7 @@ def version(environment: Path) -> str:
 
 
 def _interpreter(path: Path, number: str) -> Path | None:
-    """The interpreter itself behind a path, which may be a shim or in a virtual environment; None if it is another."""
+    """The real interpreter behind a path, which may be a shim or in a virtual environment; None for another version."""
     if not os.access(path, os.X_OK):
         return None
     try:
@@ -77,7 +77,7 @@ def _interpreter(path: Path, number: str) -> Path | None:
         kind, found, base = done.stdout.strip().split(" ", 2)
     except (OSError, subprocess.SubprocessError, ValueError):
         return None
-    # With flags it is a debug or a free-threaded build, which no wheel for Lambda is made for.
+    # ABI flags mean a debug or free-threaded build, for which there are no wheels for Lambda.
     return Path(base or path) if (kind, found) == ("cpython", number) else None
 
 
@@ -85,14 +85,14 @@ def _directories(fetched: Path) -> Iterator[Path]:
     """The directories that may hold interpreters, the likeliest first."""
     on_path = [Path(entry) for entry in os.environ.get("PATH", "").split(os.pathsep) if entry]
     yield from _newest_first(fetched.glob("cpython-*/bin"))
-    # A shim runs the version that is chosen for a directory, and fails for all the others, slowly.
+    # A shim runs the version chosen for a directory, and fails slowly for all others.
     yield from (directory for directory in on_path if directory.name != "shims")
     for place, pattern in _managed(on_path):
         yield from _newest_first(place.glob(pattern))
 
 
 def _managed(on_path: list[Path]) -> Iterator[tuple[Path, str]]:
-    """(directory, pattern of what is below it) for every version manager: uv, pyenv, asdf, mise and conda."""
+    """Yields (directory, pattern of what is below it) for every version manager: uv, pyenv, asdf, mise and conda."""
     home = Path(os.path.expanduser("~"))
     data = Path(os.environ.get("XDG_DATA_HOME") or home / ".local/share")
 
@@ -103,7 +103,7 @@ def _managed(on_path: list[Path]) -> Iterator[tuple[Path, str]]:
     yield named("PYENV_ROOT", home / ".pyenv"), "versions/*/bin"
     for root in (named("ASDF_DATA_DIR", home / ".asdf"), named("MISE_DATA_DIR", data / "mise")):
         yield root, "installs/python/*/bin"
-    for shims in on_path:  # a manager that is installed somewhere else
+    for shims in on_path:  # a manager installed elsewhere
         if shims.name == "shims":
             yield shims.parent, "versions/*/bin"
             yield shims.parent, "installs/python/*/bin"

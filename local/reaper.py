@@ -1,7 +1,7 @@
-"""Removes the containers of a server that was killed and could remove nothing any more.
+"""Removes the containers of a server that was killed before it could remove them itself.
 
 Runs as a process of its own, `python -m local.reaper LABEL`, and waits for the end of a pipe that only the server
-holds open. Processes need none of this: each environment watches the server itself.
+holds open. The engine "processes" does not need it: each environment watches the server itself.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ class Reaper:
         self._lock = threading.Lock()
 
     def ensure(self) -> None:
-        """Starts the process, and again whenever somebody kills it."""
+        """Starts the process, or restarts it if somebody has killed it."""
         with self._lock:
             if not self._process:
                 self._start()
 
     def dismiss(self) -> None:
-        """Ends the process: no container is left."""
+        """Ends the process, since no container is left."""
         with self._lock:
             self._dismissed = True
             if self._process:
@@ -44,7 +44,7 @@ class Reaper:
         process.wait()
         with self._lock:
             if not self._dismissed:
-                say("the process that removes containers after a kill has been ended; it is started again")
+                say("the process that cleans up containers has been killed; it is started again")
                 self._start()
 
 

@@ -1,6 +1,6 @@
 """Recorded requests: for each one a JSON file with the event and the function's answer, for tests and `invoke --event`.
 
-{"handler": "module.function", "event": {…}, "answer": {…}}, or "error" in place of "answer" where the function failed.
+{"handler": "module.function", "event": {…}, "answer": {…}}, or "error" instead of "answer" if the function failed.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Recorder:
             raise CannotRecord(f"cannot record to {directory}: {error.strerror}; name a directory") from None
 
     def record(self, method: str, path: str, function: Function, event: dict[str, Any], result: Result) -> Path:
-        """Writes a file and returns its path. What is secret among the headers is replaced."""
+        """Writes a file and returns its path. Replaces secrets in headers."""
         answer = json.loads(result.payload or b"null")
         outcome = {"error": answer} if result.error else {"answer": _without_secrets(answer)}
         made = {"handler": function.handler, "event": _without_secrets(event), **outcome}
@@ -53,7 +53,7 @@ class Recorder:
         return Path(file.name)
 
     def _new(self, slug: str) -> Any:
-        """The first file of this name with a number, open for writing by its owner alone."""
+        """The first free file name with a number, opened for writing, and accessible to its owner only."""
         while True:
             self._last[slug] += 1
             with contextlib.suppress(FileExistsError):
@@ -62,7 +62,7 @@ class Recorder:
 
 
 def event_in(text: str) -> str:
-    """The event in a recording, or the text itself if it is none."""
+    """The event in a recording, or the text itself if it is not a recording."""
     try:
         recorded = json.loads(text)
     except ValueError:

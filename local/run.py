@@ -13,16 +13,16 @@ from local.project import Project
 from local.server import Application, Server
 from local.terminal import say
 
-# Ctrl-C, an orderly end, a closed terminal.
+# Ctrl-C, a request to end, a closed terminal.
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Reading(Protocol):
-    """A template that was read, with what belongs to it."""
+    """A template that has been read, with all that belongs to it."""
 
     project: Project
-    debug_port: int | None  # of the function that --debug-port is for
-    remarks: tuple[str, ...]  # lines about what is not as it will be in AWS
+    debug_port: int | None  # the port of --debug-port
+    remarks: tuple[str, ...]  # lines about what differs from AWS
 
     def outdated(self) -> bool:
         """Whether one of its files was saved since the last call, or since it was read."""
@@ -32,7 +32,7 @@ class Reading(Protocol):
 
 
 class Run:
-    """What the parts of a run share. `reading` is the newest that is valid."""
+    """What the parts of a run share. `reading` is the latest valid one."""
 
     def __init__(self, reading: Reading, engine: Callable[[Run], Engine]) -> None:
         self.reading = reading
@@ -41,7 +41,7 @@ class Run:
         self._saves = self._read = 0
 
     async def project(self) -> Project:
-        """The project with every save that came before this call."""
+        """The project, with every save before this call."""
         self._saves += self.reading.outdated()
         if self._read < self._saves:
             async with self._lock:
@@ -61,13 +61,13 @@ class Run:
             for remark in self.reading.remarks:
                 if remark not in before.remarks:
                     say(remark)
-        # A save while it was read may have been too late for it, and too early for the new reading to notice.
+        # A save during the reading may have been too late for it, and too early for the new reading to notice.
         self._saves += before.outdated()
 
     def serve(self, application: Application, server: Server, lines: Iterable[str]) -> None:
         """Serves until Ctrl-C, SIGTERM or a closed terminal; `lines` are printed first, then the server's URL."""
         asyncio.run(self._serve(application, server, lines))
-        # A second Ctrl-C would only leave behind what the first one ends.
+        # A second Ctrl-C would only interrupt the cleaning up after the first.
         for number in _ENDING:
             signal.signal(number, signal.SIG_IGN)
 
@@ -75,7 +75,7 @@ class Run:
         ended = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in _ENDING:
-            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # as nohup asks for
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # which nohup sets
                 loop.add_signal_handler(number, ended.set)
         for line in lines:
             say(line)

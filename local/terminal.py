@@ -15,20 +15,20 @@ _speaking = threading.Lock()
 _LONG = 500
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
-# Bytes that are kept for a reader who is late; what comes on top is dropped.
+# Bytes that are kept for a slow reader; the rest is dropped.
 _KEPT = 8 * 1024 * 1024
-# Seconds that a late reader has when the server ends.
+# Seconds that a slow reader still has when the server ends.
 _END_S = 0.5
 
 
 def say(line: str) -> None:
-    """Prints a line, whole, whichever thread it comes from."""
+    """Prints a whole line, from any thread."""
     with _speaking:
         print(line, file=sys.stderr, flush=True)
 
 
 def shown(text: str) -> str:
-    """The text of a request, cut where it is long, with control characters escaped: it cannot steer the terminal."""
+    """Text from a request, shortened, with control characters escaped so that it cannot control the terminal."""
     text = text if len(text) <= _LONG else f"{text[:_LONG]}…"
     return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
@@ -41,7 +41,7 @@ def never_wait() -> None:
 
 
 class _Patient(io.RawIOBase):
-    """Writes what can be written at once, and leaves the rest to a thread; no reader at all is no error."""
+    """Writes what it can at once, and leaves the rest to a thread. A missing reader is not an error."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -67,7 +67,7 @@ class _Patient(io.RawIOBase):
         return len(data)
 
     def finish(self) -> None:
-        """Gives a late reader a moment before the process ends."""
+        """Gives a slow reader a moment before the process ends."""
         if thread := self._thread:
             thread.join(_END_S)
 
@@ -75,7 +75,7 @@ class _Patient(io.RawIOBase):
         while True:
             with self._lock:
                 if self._dropped:
-                    self._late += f"\n{self._dropped} bytes were not shown, since nobody read them\n".encode()
+                    self._late += f"\n{self._dropped} bytes were not shown, since nobody read them in time\n".encode()
                 data, self._late, self._dropped = self._late, bytearray(), 0
                 if not data:
                     self._thread = None

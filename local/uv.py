@@ -1,11 +1,11 @@
-"""Runs uv, which makes environments, installs packages into them and fetches Pythons."""
+"""Runs uv, which creates environments, installs packages and fetches Pythons."""
 
 import os
 import re
 import subprocess
 from pathlib import Path
 
-# pip's variables, and uv's own for the same, of which the first two mean one thing.
+# pip's variables, each with uv's two names for the same setting.
 _PIPS = {
     "PIP_INDEX_URL": ("UV_DEFAULT_INDEX", "UV_INDEX_URL"),
     "PIP_EXTRA_INDEX_URL": ("UV_EXTRA_INDEX_URL", "UV_INDEX"),
@@ -22,7 +22,7 @@ class InstallError(Exception):
 
 
 def settings() -> dict[str, str]:
-    """Environment variables for uv: pip's count as its own, and -e installs the package and no link to it."""
+    """Environment variables for uv: pip's settings apply, and -e installs the package instead of a link to it."""
     found = {"UV_NO_EDITABLE": "1"}
     for pips, own in _PIPS.items():
         if os.environ.get(pips) and not any(map(os.environ.get, own)):
@@ -54,7 +54,7 @@ def run(uv: Path | str, *arguments: Path | str, holding: int, timeout: float | N
 
 
 def reason(text: str) -> str:
-    """The error in what an installer says on stderr, in one line, without progress, warnings and ornaments."""
+    """The error in an installer's stderr as one line, without progress, warnings and ornaments."""
     lines = text.splitlines()
     first = next((number for number, line in enumerate(lines) if re.match(r"\s*(error:|ERROR:|×)", line)), 0)
     if any(line.startswith("Traceback ") for line in lines[first:]):  # pip's, when the disk is full
@@ -64,7 +64,7 @@ def reason(text: str) -> str:
 
 
 def advice(error: Exception, then: str) -> str:
-    """What to do about it, where the reason does not say so itself."""
+    """What to do about an error whose text does not say so itself."""
     if "No space left" in str(error):
         return f"; free some space, then {then}"
     if _NETWORK.search(str(error)):

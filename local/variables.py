@@ -1,4 +1,4 @@
-"""Checks env.json against the template, since SAM CLI drops without a word what the template does not declare.
+"""Checks env.json against the template, since SAM CLI silently ignores what the template does not declare.
 
 https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/serverless-sam-cli-using-invoke.html
 """
@@ -25,7 +25,7 @@ _INSTEAD = {
 
 
 class Unfit(Exception):
-    """The file cannot be read, or names what the template does not have; the text says what to change."""
+    """The file cannot be read, or names something that the template does not have; the text says what to change."""
 
 
 def read(file: str) -> dict[str, Any]:
@@ -44,7 +44,7 @@ def check(file: str, values: Mapping[str, Any], functions: Sequence[tuple[Sequen
     """Compares the values that a file gives with what the template declares.
 
     `values` is {function: {variable: value}}, where the name "Parameters" stands for every function; `functions` is a
-    list of (names, variables): the names that a function goes by, and the variables that it declares.
+    list of (names, variables): all names of a function, and the variables that it declares.
     Raises Unfit.
     """
     known = sorted(names[0] for names, _ in functions)

@@ -71,8 +71,8 @@ def test_endpoint_elsewhere_stays_out_and_is_named(serve, engine):
     server.save("src/lambda.py", answering("[name for name in os.environ if 'ENDPOINT' in name]"))
 
     assert server.get() == (200, [])
-    assert "AWS_ENDPOINT_URL is not handed to functions, since aws.example.com is not this machine; " in server.terminal
-    assert "AWS_ENDPOINT_URL_S3 is not handed to functions, since 192.0.2.1 is not this machine; " in server.terminal
+    assert "AWS_ENDPOINT_URL is not passed to functions, since aws.example.com is not this machine; " in server.terminal
+    assert "AWS_ENDPOINT_URL_S3 is not passed to functions, since 192.0.2.1 is not this machine; " in server.terminal
     assert "Functions have placeholder credentials; --profile NAME gives yours\n" in server.terminal
 
 

@@ -73,7 +73,7 @@ def test_process_that_cleans_up_is_started_again_when_it_is_killed(serve):
     for _ in range(2):
         (before,) = reapers(server)
         os.kill(before, signal.SIGKILL)
-        assert server.says("has been ended; it is started again")
+        assert server.says("has been killed; it is started again")
         wait_until(lambda gone=before: reapers(server) not in ([], [gone]))
     server.save("src/lambda.py", answering("2"))
     assert server.get() == (200, 2)

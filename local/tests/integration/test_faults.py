@@ -434,7 +434,7 @@ def test_more_connections_than_files_are_said_and_stall_nothing(serve, files):
     begin = time.monotonic()
     assert server.get() == (200, 2)
     assert time.monotonic() - begin < 10
-    assert server.says("for more: ulimit -n 1024")
+    assert server.says("to allow more: ulimit -n 1024")
     for connection in idle:
         connection.close()
     assert server.get() == (200, 2)
@@ -478,7 +478,7 @@ def test_terminal_that_nobody_reads_stops_nothing(project, developer, closed):
         assert process.wait(10) == 0
         if not closed:
             assert reading.result().count(b"x" * 99 + b"\n") > 80_000
-            assert re.search(rb"\n[0-9]+ bytes were not shown, since nobody read them\n", reading.result())
+            assert re.search(rb"\n[0-9]+ bytes were not shown, since nobody read them in time\n", reading.result())
         assert_nothing_left(project)
     finally:
         kill(project)

@@ -189,7 +189,7 @@ def test_check_names_python_that_is_too_old(machine):
     code, out, _ = machine.install("--check")
 
     assert code == 1
-    assert "missing  Python            3.10 or newer runs the tools, found: Python 3.9.25" in out
+    assert "missing  Python            3.10 or newer is needed for the tools, found: Python 3.9.25" in out
     assert out.endswith("./run.sh cannot work here yet.\n")
 
 

@@ -299,7 +299,7 @@ def test_profile_hands_real_credentials_over_and_says_so(serve, tmp_path, engine
     server = serve("--profile", "mine", environment=environment)
     server.save("src/lambda.py", answering("os.environ['AWS_ACCESS_KEY_ID']"))
 
-    assert "Functions have your AWS credentials, of profile mine (region us-east-1)\n" in server.terminal
+    assert "Functions have your AWS credentials from the profile mine (region us-east-1)\n" in server.terminal
     assert server.get() == (200, "AKIAMINE")
 
 

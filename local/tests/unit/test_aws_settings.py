@@ -56,7 +56,7 @@ def test_profile_and_endpoint_are_both_said():
 
     assert used.describe() == [
         "Functions call the AWS at http://127.0.0.1:1 (region eu-west-1)",
-        "Functions have your AWS credentials, of profile mine (region eu-west-1)",
+        "Functions have your AWS credentials from the profile mine (region eu-west-1)",
     ]
 
 
