@@ -51,7 +51,7 @@ case "${1:-}" in
   --delete) steps="$remove" && shift ;;
   -* | "") ;;
   *)
-    echo "deploy.sh: \"$1\" is not an option; for a stack of another name: STACK_NAME=$STACK_NAME-prod ./deploy.sh," \
+    echo "deploy.sh: \"$1\" is not an option; for a stack with another name: STACK_NAME=$STACK_NAME-prod ./deploy.sh," \
       "to remove one: ./deploy.sh --delete" >&2
     exit 1
     ;;

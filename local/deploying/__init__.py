@@ -2,4 +2,4 @@
 
 
 class Failure(Exception):
-    """Ends a deployment; the text is one sentence for the user: what is wrong, what was found, what mends it."""
+    """Ends a deployment; the text is one sentence for the user: what is wrong, what was found, what fixes it."""

@@ -2,9 +2,9 @@
 
 Usage: python -m local.deploying STEPS [OPTION]...
 
-STEPS    lines: "==> …" is said, and any other is a command, sam or one of COMMANDS, with its words; $NAME is replaced
-         by the variable NAME of the environment
-OPTION   for `sam deploy`, but for --verbose
+STEPS    lines: "==> …" is printed, any other is a command, sam or one of COMMANDS, with arguments; $NAME is
+         replaced with the environment variable NAME
+OPTION   for `sam deploy`, except --verbose
 """
 
 import logging
@@ -20,7 +20,7 @@ from local.deploying.terminal import Terminal
 
 
 class Deployment:
-    """A run of the steps: their order is deploy.sh's, and what one finds out another may use."""
+    """One run of the steps: deploy.sh sets their order, and each may use what earlier ones found out."""
 
     def __init__(self, arguments: list[str], terminal: Terminal) -> None:
         self.terminal = terminal
@@ -34,7 +34,7 @@ class Deployment:
     def run(self, steps: str) -> None:
         names.check(self.stack)
         if self.options and "sam deploy" not in steps:
-            raise Failure(f"{self.options[0]} is for a deployment only; see ./deploy.sh --help")
+            raise Failure(f"{self.options[0]} applies to a deployment only; see ./deploy.sh --help")
         options.check(self.options, self.stack)
         commands: dict[str, Callable[..., None]] = {
             "check": self.check,
@@ -60,7 +60,7 @@ class Deployment:
         checked.check(Path(template))
 
     def identify(self) -> None:
-        """Finds out account, region and bucket, and says them."""
+        """Finds out account, region and bucket, and prints them."""
         self.account, region = account.identify()
         if not os.environ.get("BUCKET"):
             os.environ["BUCKET"] = names.bucket(self.stack, self.account, region)
@@ -76,7 +76,7 @@ class Deployment:
         self.last_event = stack.prepare(self.stack, self.terminal.say)
 
     def sam(self, command: str, *words: str) -> None:
-        """Runs `sam COMMAND`: without credentials when it builds, with the options and its progress when it deploys."""
+        """Runs `sam COMMAND`: a build without credentials, a deployment with the options and its progress shown."""
         from local.deploying import sam, stack
         from local.deploying.progress import Progress
 
@@ -85,7 +85,7 @@ class Deployment:
                 return sam.run([command, *words], self.terminal, self.verbose)
         os.environ.setdefault("SAM_CLI_POLL_DELAY", "1")
         progress = Progress(self.terminal.say)
-        # Its tables cut names off.
+        # Its tables cut off names.
         output = [] if self.verbose else ["--output", "json"]
         try:
             sam.run([command, *words, *output, *self.options], self.terminal, self.verbose, output and progress or None)
@@ -100,7 +100,7 @@ class Deployment:
         artifact.check(Path(built))
 
     def bucket(self) -> None:
-        """Makes the bucket when it is missing, and its settings safe."""
+        """Creates a missing bucket, and makes its settings safe."""
         from local.deploying import bucket
 
         bucket.prepare(os.environ["BUCKET"], self.account, self.terminal.say)
@@ -132,7 +132,7 @@ def main(steps: str, arguments: list[str]) -> int:
     from botocore.exceptions import BotoCoreError, ClientError
 
     terminal = Terminal()
-    # SAM CLI has everybody's notes printed; botocore's say which credentials it found.
+    # SAM CLI prints every library's notes; botocore's say which credentials it found.
     logging.getLogger("botocore").setLevel(logging.WARNING)
     try:
         Deployment(arguments, terminal).run(steps)
@@ -140,7 +140,7 @@ def main(steps: str, arguments: list[str]) -> int:
     except Failure as failure:
         reason = str(failure)
     except (BotoCoreError, ClientError) as error:
-        reason = f"AWS: {' '.join(str(error).split()).rstrip('.')}; run ./deploy.sh again once that is mended"
+        reason = f"AWS: {' '.join(str(error).split()).rstrip('.')}; run ./deploy.sh again once that is fixed"
     except KeyboardInterrupt:
         terminal.end()
         return 130

@@ -1,4 +1,4 @@
-"""Whose account it is, in which region: asked once, and handed to every later step in the environment.
+"""Account and region: asked for once, and passed to every later step in the environment.
 
 https://docs.aws.amazon.com/sdkref/latest/guide/standardized-credentials.html
 """
@@ -16,7 +16,7 @@ from local.deploying import Failure
 
 CONFIGURE = ".venv/bin/aws configure"
 _SECRETS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
-# What else leads to credentials, in a shell, in a container and in a GitHub workflow.
+# Other variables that lead to credentials: in a shell, in a container and in a GitHub workflow.
 _LEADS = (
     *("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_ROLE_ARN", "AWS_WEB_IDENTITY", "AWS_CONTAINER_", "AWS_SECURITY_TOKEN"),
     *("ACTIONS_ID_TOKEN_", "ACTIONS_RUNTIME_TOKEN", "GITHUB_TOKEN"),
@@ -24,9 +24,9 @@ _LEADS = (
 
 
 def identify() -> tuple[str, str]:
-    """(account of 12 digits, region). Leaves the region and the credentials, temporary ones too, in the environment.
+    """Returns (account of 12 digits, region). Leaves the region and the credentials in the environment.
 
-    So one MFA code is enough for all steps, and, cached where SAM CLI has its cache, for an hour. Raises Failure.
+    So one MFA code is enough for all steps and, cached where SAM CLI keeps its cache, for an hour. Raises Failure.
     """
     try:
         session = boto3.Session()
@@ -35,11 +35,11 @@ def identify() -> tuple[str, str]:
         profile = os.environ.get("AWS_PROFILE")
         others = ", ".join(botocore.session.Session().available_profiles) or "none"
         raise Failure(
-            f"there is no profile {profile} (AWS_PROFILE), but: {others}; make it with: {CONFIGURE} --profile {profile}"
+            f"there is no profile {profile} (AWS_PROFILE), only {others}; create it: {CONFIGURE} --profile {profile}"
         ) from None
     if not region:
         raise Failure(f"no region is set; run: {CONFIGURE} set region us-east-1, or: AWS_REGION=us-east-1 ./deploy.sh")
-    # SDKs read the one, boto3 the other.
+    # Most SDKs read the first, boto3 the second.
     os.environ["AWS_REGION"] = os.environ["AWS_DEFAULT_REGION"] = region
     session._session.get_component("credential_provider").get_provider("assume-role").cache = JSONFileCache()
     try:
@@ -62,7 +62,7 @@ def reason(error: Exception, region: str) -> str:
         return f"no AWS credentials were found; run: {CONFIGURE}"
     if "xpired" in text or "SSO" in text or "sso" in text:
         return (
-            "the AWS credentials have expired; get new ones where these came from (aws sso login, say), "
+            "the AWS credentials have expired; get new ones where these came from (for example, aws sso login), "
             f"or enter them with: {CONFIGURE}"
         )
     if "InvalidClientTokenId" in text or "UnrecognizedClient" in text:
@@ -77,7 +77,7 @@ def reason(error: Exception, region: str) -> str:
 
 @contextlib.contextmanager
 def without_credentials() -> Iterator[None]:
-    """Takes credentials, and what leads to them, out of the environment for a while: a build runs code of strangers."""
+    """Hides credentials, and what leads to them, for a while: a build runs other people's code."""
     hidden = {name: value for name, value in os.environ.items() if name.startswith(_SECRETS + _LEADS)}
     for name in hidden:
         del os.environ[name]

@@ -1,4 +1,4 @@
-"""What `sam build` made: nothing needless in it, and nothing that Lambda cannot take.
+"""Checks what `sam build` made: nothing unneeded in it, and nothing that Lambda would refuse.
 
 https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 """
@@ -24,9 +24,9 @@ def tidy(directory: Path) -> None:
 
 
 def foreign(directory: Path) -> Iterator[str]:
-    """The packages, by the names of their folders, that were compiled here and not for Lambda.
+    """Yields the packages, by the names of their folders, that were compiled here and not for Lambda.
 
-    uv compiles a package that offers no wheel for Lambda's platform; only wheels that say so are for any Linux.
+    uv compiles a package that has no wheel for Lambda's platform; only wheels tagged so run on any Linux.
     https://packaging.python.org/en/latest/specifications/platform-compatibility-tags/
     """
     for wheel in sorted(directory.rglob("*.dist-info/WHEEL")):
@@ -46,13 +46,13 @@ def sizes(template: Path) -> Iterator[tuple[str, int]]:
             built[name] = sum(file.stat().st_size for file in (template.parent / code).rglob("*") if file.is_file())
     for name, resource in resources.items():
         if name in built and resource["Type"] == "AWS::Serverless::Function":
-            # A layer from elsewhere is an ARN, and its size is not known here.
+            # A layer from elsewhere is an ARN, whose size is not known here.
             layers = [layer.get("Ref") for layer in resource["Properties"].get("Layers", []) if isinstance(layer, dict)]
             yield name, built[name] + sum(built.get(layer, 0) for layer in layers)
 
 
 def _unrolled(resources: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """The resources, also those in an Fn::ForEach, which goes to CloudFormation as it is."""
+    """Yields the resources, including those in an Fn::ForEach, which is sent to CloudFormation as it is."""
     for name, resource in resources.items():
         if isinstance(resource, list):
             yield from _unrolled(resource[2])
@@ -70,6 +70,6 @@ def check(template: Path) -> None:
     for name, size in sizes(template):
         if size > LIMIT:
             raise Failure(
-                f"{name} has {size / 1024**2:.0f} MB unzipped, more than the {LIMIT // 1024**2} MB that "
-                f"Lambda takes; see what is large: du -m .aws-sam/build/{name} | sort -n | tail"
+                f"{name} is {size / 1024**2:.0f} MB unzipped, more than the {LIMIT // 1024**2} MB that "
+                f"Lambda allows; see what is large: du -m .aws-sam/build/{name} | sort -n | tail"
             )

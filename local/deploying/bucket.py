@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 
 from local.deploying import Failure
 
-# What S3 answers for a while about a bucket that has just been made or removed, and how long it may, in seconds.
+# S3's passing errors for a bucket that has just been created or removed, and how long they may last, in seconds.
 # https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
 PASSING = ("OperationAborted", "NoSuchBucket", "404")
 PATIENCE = 120.0
@@ -23,23 +23,23 @@ _DENIED = ("AccessDenied", "403")
 
 
 def prepare(bucket: str, account: str, say: Callable[[str], None]) -> None:
-    """Creates the bucket when `account` (12 digits) has none of that name, and makes its settings safe.
+    """Creates the bucket if `account` (12 digits) has none of that name, and makes its settings safe.
 
     S3 encrypts every bucket by itself: https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-encryption.html
-    A setting is written only where it differs, and others, of a bucket that has other uses too, stay; who may neither
-    read nor write them may deploy all the same. Raises Failure when the bucket is not ours or is in another region.
+    Only settings that differ are written; others, of a bucket with other uses, stay. Credentials that may not read or
+    write them are good enough to deploy. Raises Failure if the bucket is not ours or is in another region.
     """
     s3 = boto3.client("s3")
     region = s3.meta.region_name
     if (found := _region(s3, bucket, account)) is None:
         say(f"==> Creating the bucket {bucket}")
-        # S3 takes every region's name but this one.
+        # S3 accepts every region's name but this one.
         where: dict[str, Any] = (
             {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
         )
         try:
             _patiently(s3.create_bucket, Bucket=bucket, **where)
-        except s3.exceptions.BucketAlreadyOwnedByYou:  # the answer to the first try was lost
+        except s3.exceptions.BucketAlreadyOwnedByYou:  # the response to the first attempt was lost
             pass
         _patiently(s3.head_bucket, Bucket=bucket, ExpectedBucketOwner=account)
     elif found != region:
@@ -63,7 +63,7 @@ def prepare(bucket: str, account: str, say: Callable[[str], None]) -> None:
 
 
 def remove(bucket: str, account: str, prefix: str, say: Callable[[str], None]) -> None:
-    """Removes every version of every object under `prefix`/, and the bucket when nothing else is in it."""
+    """Removes every version of every object under `prefix`/, and the bucket if nothing else is in it."""
     s3 = boto3.client("s3")
     if _region(s3, bucket, account) is None:
         say(f"==> There is no bucket {bucket}")
@@ -84,7 +84,7 @@ def remove(bucket: str, account: str, prefix: str, say: Callable[[str], None]) -
 
 
 def _region(s3: Any, bucket: str, account: str) -> str | None:
-    """The region of the bucket, None if there is no bucket of that name. Raises Failure when another account has it."""
+    """The region of the bucket, None if there is no bucket of that name. Raises Failure if another account owns it."""
     try:
         return s3.head_bucket(Bucket=bucket, ExpectedBucketOwner=account)["BucketRegion"]
     except ClientError as error:
@@ -116,7 +116,7 @@ def _refuse_plain_http(s3: Any, ours: dict, arn: str) -> None:
         "Condition": {"Bool": {"aws:SecureTransport": "false"}},
     }
     statements = policy.get("Statement", [])
-    # One statement may stand without a list around it.
+    # A single statement need not be in a list.
     statements = statements if isinstance(statements, list) else [statements]
     if statement not in statements:
         policy["Statement"] = [other for other in statements if other.get("Sid") != "TlsOnly"] + [statement]
@@ -124,7 +124,7 @@ def _refuse_plain_http(s3: Any, ours: dict, arn: str) -> None:
 
 
 def _end_unfinished_uploads(s3: Any, ours: dict) -> None:
-    """The code itself never expires: rolling a stack back needs what it ran before."""
+    """The code itself never expires: rolling back a stack needs the previous code."""
     found = _read(s3.get_bucket_lifecycle_configuration, ours, "NoSuchLifecycleConfiguration")
     rules = found.get("Rules", [])
     if any(
@@ -139,10 +139,10 @@ def _end_unfinished_uploads(s3: Any, ours: dict) -> None:
         "Status": "Enabled",
         "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1},
     }
-    # S3 takes all rules in the older form, with a Prefix of their own, or all in the newer one.
+    # S3 accepts all rules in the older form, each with its own Prefix, or all in the newer one.
     rule |= {"Prefix": ""} if any("Prefix" in other for other in rules) else {"Filter": {"Prefix": ""}}
     others = [other for other in rules if other.get("ID") != rule["ID"]]
-    # Not sent back, it would fall to its default.
+    # If it were not sent back, it would fall back to its default.
     kept = {name: found[name] for name in ("TransitionDefaultMinimumObjectSize",) if name in found}
     _patiently(s3.put_bucket_lifecycle_configuration, **ours, **kept, LifecycleConfiguration={"Rules": [*others, rule]})
 
@@ -158,7 +158,7 @@ def _read(operation: Callable[..., dict], arguments: dict, missing: str) -> dict
 
 
 def _patiently(operation: Callable[..., Any], passing: tuple[str, ...] = PASSING, **arguments: Any) -> Any:
-    """What the operation answers, once S3 knows of what has just happened to the bucket."""
+    """What the operation returns once S3 is up to date with what has just happened to the bucket."""
     deadline, pause = time.monotonic() + PATIENCE, 0.5
     while True:
         try:

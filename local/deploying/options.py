@@ -1,4 +1,4 @@
-"""The options of ./deploy.sh: those of `sam deploy`, less what deploy.sh decides itself."""
+"""The options of ./deploy.sh: those of `sam deploy`, except what deploy.sh decides itself."""
 
 import click
 
@@ -9,7 +9,7 @@ _DECIDED = ("--template", "--output", "--guided", "--resolve-s3", "--confirm-cha
 
 
 def check(options: list[str], stack: str) -> None:
-    """Raises Failure for what `sam deploy` would not take, and for what it would take in the wrong way."""
+    """Raises Failure for what `sam deploy` would refuse, and for what it would misunderstand."""
     for option in options:
         if option.startswith(_SETTINGS):
             raise Failure("set STACK_NAME, BUCKET, AWS_REGION or AWS_PROFILE instead; see ./deploy.sh --help")
@@ -35,8 +35,8 @@ def check(options: list[str], stack: str) -> None:
 
 
 def stray(word: str, stack: str) -> Failure:
-    """For a word that no option takes: sam would deploy and not mind it."""
+    """For a word that belongs to no option: sam would ignore it and deploy."""
     return Failure(
-        f'"{word}" is not an option; for a stack of another name: STACK_NAME={stack}-prod ./deploy.sh, '
+        f'"{word}" is not an option; for a stack with another name: STACK_NAME={stack}-prod ./deploy.sh, '
         "to remove one: ./deploy.sh --delete"
     )

@@ -9,12 +9,12 @@ from datetime import datetime
 
 _CHANGES = {"Add": "add", "Modify": "change", "Remove": "remove"}
 _DONE = {"CREATE": "created", "UPDATE": "updated", "DELETE": "removed", "IMPORT": "imported"}
-# Of a large change set the rest is counted: every resource has a line of its own as it is made.
+# The rest of a large change set is only counted: every resource gets a line as it is made.
 _SHOWN = 10
 
 
 class Progress:
-    """Takes the lines one by one; `say` gets those for people. `executed` is false when a change set was only made."""
+    """Takes the lines one by one; `say` gets those for people. `executed` is false if a change set was only created."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
@@ -58,7 +58,7 @@ class Progress:
         seconds = round((at - self._started.pop(resource, at)).total_seconds())
         if outcome == "COMPLETE":
             self._say(f"    {_DONE.get(action, status)} {resource} ({report['resource_type']}), {seconds} s")
-        # What was cancelled because of another failure says nothing.
+        # What was cancelled because of another failure explains nothing.
         elif outcome == "FAILED" and not report["reason"].endswith("cancelled"):
             self._say(f"    failed {resource} ({report['resource_type']}), {seconds} s")
         elif outcome == "SKIPPED":

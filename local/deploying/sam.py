@@ -1,6 +1,6 @@
-"""`sam build` and `sam deploy`, run in this process, since most of their time is their start.
+"""Runs `sam build` and `sam deploy` in this process, since most of their time is their start.
 
-Only the command line of SAM CLI is used, which is documented; nothing inside it.
+Uses only SAM CLI's documented command line, and none of its internals.
 """
 
 import contextlib
@@ -22,13 +22,13 @@ LOG = ".aws-sam/deploy.log"
 def run(words: list[str], terminal: Terminal, verbose: bool, each_line: Callable[[str], None] | None = None) -> None:
     """Runs `sam WORDS`. `each_line` gets what it prints on stdout. Raises Failure with the reason in one line."""
     os.environ.update(uv.settings(), SAM_CLI_TELEMETRY="0")
-    # --language-extensions, which counts only where Transform names AWS::LanguageExtensions.
+    # --language-extensions, which has an effect only if Transform names AWS::LanguageExtensions.
     os.environ.setdefault("SAM_CLI_ENABLE_LANGUAGE_EXTENSIONS", "true")
     # For a pyproject.toml uv needs the template's Python, which need not be on PATH.
     os.environ["PATH"] += os.pathsep + os.path.dirname(os.path.realpath(".venv/bin/python"))
     from samcli.cli.main import cli
 
-    # stdout is the URL's alone.
+    # stdout is for the URL alone.
     hidden = contextlib.redirect_stdout(sys.stderr) if verbose else terminal.quiet(LOG)
     lines = contextlib.redirect_stdout(_Lines(each_line)) if each_line else contextlib.nullcontext()
     with hidden:
@@ -49,7 +49,7 @@ def run(words: list[str], terminal: Terminal, verbose: bool, each_line: Callable
 
 
 def reason(text: str) -> str:
-    """What matters of an error of SAM CLI, in one line; uv names what failed after "error:", and why after "cause:"."""
+    """The essence of an error of SAM CLI in one line; uv says what failed after "error:", and why after "cause:"."""
     text = re.sub(r"\x1b\[[0-9;]*m", "", text)
     if found := re.search(r"(?:^|\n|failed: )error: ([^\n]+)(?:\n\s+cause: ([^\n]+))?", text):
         return _line(": ".join(filter(None, found.groups())))

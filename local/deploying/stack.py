@@ -15,11 +15,11 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from local.deploying import Failure
 
-# Nothing can update a stack in one of these. REVIEW_IN_PROGRESS is not among them: somebody else's first deployment may
-# be running, and `sam deploy` takes it for no stack.
+# A stack in one of these cannot be updated. REVIEW_IN_PROGRESS is not among them: somebody else's first deployment may
+# be running, and to `sam deploy` such a stack does not exist.
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/view-stack-events.html#cfn-stack-status-codes
 BROKEN = {"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED"}
-# Only those that end in a success: what rolls a creation or an import back has none.
+# Only those that can succeed: rolling back a creation or an import has no waiter.
 WAITERS = {
     "CREATE": "stack-create-complete",
     "UPDATE": "stack-update-complete",
@@ -27,7 +27,7 @@ WAITERS = {
     "DELETE": "stack-delete-complete",
     "IMPORT": "stack-import-complete",
 }
-# What is lost with a resource of these types.
+# What is lost with a resource of each type.
 LOSES = {
     "AWS::Cognito::UserPool": "its users",
     "AWS::DynamoDB::GlobalTable": "its items",
@@ -42,9 +42,9 @@ _began = datetime.now(timezone.utc)
 
 
 def prepare(name: str, say: Callable[[str], None]) -> str:
-    """Removes a stack that an earlier failure left unusable; returns the id of the newest event, "" when there is none.
+    """Removes a stack that an earlier failure left unusable; returns the id of the newest event, "" if there is none.
 
-    Raises Failure with the command that helps when the stack cannot be deployed to.
+    Raises Failure with the command that helps if the stack cannot be deployed to.
     """
     stack = _describe(name)
     if stack and stack["StackStatus"] in BROKEN:
@@ -57,18 +57,18 @@ def prepare(name: str, say: Callable[[str], None]) -> str:
 
 
 def obstacle(name: str, status: str, region: str) -> str | None:
-    """One sentence that says why a stack in `status` takes no deployment, and the command to run; None when it does."""
+    """One sentence: why a stack in `status` cannot be deployed to, and the command to run; None if it can."""
     target = f"--stack-name {name} --region {region}"
     if status == "REVIEW_IN_PROGRESS":
         return None
     if status == "UPDATE_ROLLBACK_FAILED":
         return (
-            f"the stack {name} is in {status}: an update failed, and so did the way back; mend what the events name, "
+            f"the stack {name} is in {status}: an update failed, and so did its rollback; fix what the events name, "
             f"then run: .venv/bin/aws cloudformation continue-update-rollback {target}"
         )
     if status == "IMPORT_ROLLBACK_FAILED":
         return (
-            f"the stack {name} is in {status}: an import of resources failed, and so did the way back; "
+            f"the stack {name} is in {status}: an import of resources failed, and so did its rollback; "
             f"see why: .venv/bin/aws cloudformation describe-stack-events {target}"
         )
     if status.endswith("_IN_PROGRESS"):
@@ -77,22 +77,22 @@ def obstacle(name: str, status: str, region: str) -> str | None:
             what = "an import of resources" if phase == "IMPORT" else "another deployment"
             return (
                 f"the stack {name} is in {status}: {what} is running, or an interrupted one still is; "
-                f"wait for its end with: .venv/bin/aws cloudformation wait {waiter} {target}"
+                f"wait for it to end: .venv/bin/aws cloudformation wait {waiter} {target}"
             )
         return (
-            f"the stack {name} is in {status}: what failed is being undone; run ./deploy.sh again once that is over, "
-            f"which this shows: .venv/bin/aws cloudformation describe-stacks {target} --query Stacks[0].StackStatus"
+            f"the stack {name} is in {status}: a failure is being rolled back; run ./deploy.sh again after that; "
+            f"see its status: .venv/bin/aws cloudformation describe-stacks {target} --query Stacks[0].StackStatus"
         )
     return None
 
 
 def explain(name: str, last_event: str) -> str | None:
-    """The first that failed after the event `last_event`, with its reason; None when CloudFormation names nothing."""
+    """What failed first after the event `last_event`, and why; None if CloudFormation names nothing."""
     try:
         event = _describe(name) and first_failure(_events(name), last_event)
         if not event:
             return _validation(name)
-    except (BotoCoreError, ClientError):  # that a deployment failed has been said; this is only about the reason
+    except (BotoCoreError, ClientError):  # the failure itself has been reported; this is only about its reason
         return None
     return (
         f"{event['LogicalResourceId']} ({event['ResourceType']}), {event['ResourceStatus']}: "
@@ -101,12 +101,12 @@ def explain(name: str, last_event: str) -> str | None:
 
 
 def first_failure(events: Iterable[dict], last_event: str) -> dict | None:
-    """The cause among events, newest first, that are newer than `last_event`; None when nothing failed."""
+    """The cause among events, newest first, that are newer than `last_event`; None if nothing failed."""
     cause = None
     for event in events:
         if event["EventId"] == last_event:
             break
-        # Of what fails first the stack cancels the rest, which "fails" too.
+        # After the first failure the stack cancels everything else, which then "fails" too.
         cancelled = event.get("ResourceStatusReason", "").endswith("cancelled")
         if event["ResourceStatus"].endswith("_FAILED") and not cancelled:
             cause = event
@@ -129,7 +129,7 @@ def _validation(name: str) -> str | None:
 
 
 def outputs(name: str) -> dict[str, str]:
-    """{name: value} of the stack's outputs."""
+    """The stack's outputs as {name: value}."""
     stack = _describe(name) or {}
     return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
 
@@ -178,7 +178,7 @@ def _resources(name: str) -> list[Any]:
 
 
 def _retained(name: str) -> set[str]:
-    """The logical ids of what a deletion of the stack leaves."""
+    """The logical ids of what stays when the stack is deleted."""
     body = boto3.client("cloudformation").get_template(StackName=name, TemplateStage="Processed")["TemplateBody"]
     template = yaml.load(body, _Plain) if isinstance(body, str) else body
     return {
@@ -196,7 +196,7 @@ _Plain.add_multi_constructor("!", lambda *_: None)
 
 
 def _describe(name: str) -> Any:
-    """The stack, None when there is none."""
+    """The stack, None if there is none."""
     try:
         return boto3.client("cloudformation").describe_stacks(StackName=name)["Stacks"][0]
     except ClientError as error:

@@ -1,4 +1,4 @@
-"""The template, checked before anything is built or made in AWS.
+"""Checks the template before anything is built or created in AWS.
 
 https://github.com/aws-cloudformation/cfn-lint
 """
@@ -20,7 +20,7 @@ PASSED = Path(".aws-sam/checked")
 
 
 def check(template: Path) -> None:
-    """Raises Failure with the first error and its line, or with what of a function's folder cannot be built.
+    """Raises Failure with the first error and its line, or with what cannot be built in a function's folder.
 
     A template that has passed is not linted again.
     """
@@ -28,7 +28,7 @@ def check(template: Path) -> None:
         raise Failure(f"there is no {template} here")
     config = [file for file in (template, Path(".cfnlintrc"), Path(".cfnlintrc.yaml"), Path(".cfnlintrc.yml"))]
     files = [file.read_bytes() for file in config if file.is_file()]
-    # The Pythons of PATH are part of the answer.
+    # The result depends on the Pythons on PATH.
     state = hashlib.sha256(b"\0".join([os.environ.get("PATH", "").encode(), *files])).hexdigest()
     if not (PASSED.is_file() and PASSED.read_text() == state):
         if found := errors(template):
@@ -36,8 +36,8 @@ def check(template: Path) -> None:
             raise Failure(f"{template}, {found[0]}{more}")
         for name, runtime in unbuildable(template):
             raise Failure(
-                f"{template}: {name} has no BuildMethod, so that its build needs {runtime} on PATH, where there is "
-                f"none; to build it without, write into {name}, beside Properties:\n"
+                f"{template}: {name} has no BuildMethod, so its build needs {runtime} on PATH, where there is "
+                f"none; to build without it, add to {name}, beside Properties:\n"
                 "    Metadata:\n      BuildMethod: python-uv"
             )
         PASSED.parent.mkdir(exist_ok=True)
@@ -46,7 +46,7 @@ def check(template: Path) -> None:
 
 
 def _check_code(template: Path) -> None:
-    """What `sam build` would take from the folders of the functions; packages that were edited are built anew."""
+    """Checks what `sam build` would take from the functions' folders, and marks edited packages to be built."""
     for name, properties, _ in _functions(template):
         code = properties.get("CodeUri")
         if not isinstance(code, str):
@@ -54,7 +54,7 @@ def _check_code(template: Path) -> None:
         if (template.parent / code).resolve() == Path.cwd():
             raise Failure(
                 f"{template}: {name} has the whole project as its code, with all its tools; "
-                "move what is its own to a folder, and name that: CodeUri: src/"
+                "move the function's own files to a folder, and name that: CodeUri: src/"
             )
         try:
             manifest.read(template.parent / code).freshen()
@@ -63,16 +63,16 @@ def _check_code(template: Path) -> None:
 
 
 def errors(template: Path) -> list[str]:
-    """What cfn-lint calls errors, a sentence for each line, those with a suggestion first.
+    """What cfn-lint calls errors: one sentence for each line, those with a suggestion first.
 
-    Each ends with its rule, by which it can be ignored: https://github.com/aws-cloudformation/cfn-lint#configuration
+    Each ends with its rule, with which it can be ignored: https://github.com/aws-cloudformation/cfn-lint#configuration
     """
     from cfnlint.config import ConfigMixIn
     from cfnlint.runner import Runner
 
     matches = list(Runner(ConfigMixIn(["--template", str(template)])).run())
     matches = [match for match in matches if match.rule.severity == "error"]
-    # A value that has several forms, such as an event, is compared with each of them.
+    # A value that may have several forms, such as an event, is compared with each of them.
     offered: dict[tuple[int, str], set[str]] = {}
     for match in matches:
         if found := _ONE_OF.fullmatch(match.message):
@@ -85,7 +85,7 @@ def errors(template: Path) -> list[str]:
         known: Collection[str] = ()
         if found := _ONE_OF.fullmatch(text):
             known = offered[match.linenumber, found[1]]
-            text = f"'{found[1]}' cannot stand here"
+            text = f"'{found[1]}' is not allowed here"
         elif found := re.match("Resource type '(.+?)' does not exist", text):
             known = _types()
         if found and (close := difflib.get_close_matches(found[1], known, 1)):
@@ -96,7 +96,7 @@ def errors(template: Path) -> list[str]:
 
 
 def unbuildable(template: Path) -> Iterator[tuple[str, str]]:
-    """(name, runtime) of the functions that `sam build` would need a Python for that is not here.
+    """Yields (name, runtime) of the functions for which `sam build` would need a Python that is not here.
 
     https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/building-custom-runtimes.html
     """
@@ -109,7 +109,7 @@ def unbuildable(template: Path) -> Iterator[tuple[str, str]]:
 
 
 def _functions(template: Path) -> Iterator[tuple[str, dict[str, Any], str | None]]:
-    """(name, properties with those of Globals, BuildMethod) of each function."""
+    """Yields (name, properties including those of Globals, BuildMethod) of each function."""
     from samcli.yamlhelper import yaml_parse
 
     document = yaml_parse(template.read_text())

@@ -12,13 +12,13 @@ _COUNT = "   "
 
 
 class Terminal:
-    """Writes whole lines to the file descriptor of stderr as it is now, wherever sys.stderr leads later."""
+    """Writes whole lines to the current file descriptor of stderr, wherever sys.stderr leads later."""
 
     def __init__(self) -> None:
         self._stream = os.fdopen(os.dup(2), "w", buffering=1, encoding="utf-8", errors="replace")
         self._counts = self._stream.isatty()
         self._lock = threading.RLock()
-        self._open = ""  # what stands on the last line, which has no end yet
+        self._open = ""  # the text on the last line, which has not ended yet
         self._since = 0.0
         if self._counts:
             threading.Thread(target=self._count, daemon=True).start()
@@ -31,13 +31,13 @@ class Terminal:
             if not self._counts:
                 print(title, file=self._stream)
                 return
-            # A line that the terminal breaks could not be written over.
+            # A line that the terminal wraps could not be overwritten.
             fits = len(title) + len(" 1234 s") < (os.get_terminal_size(self._stream.fileno()).columns or 80)
             self._open = title if fits else _COUNT
             print(title, end="" if fits else "\n", flush=True, file=self._stream)
 
     def say(self, line: str) -> None:
-        """A line of the running step, which goes on counting below it."""
+        """Prints a line of the running step, which goes on counting below it."""
         with self._lock:
             counting = bool(self._open)
             self._close()
@@ -45,13 +45,13 @@ class Terminal:
             self._open = _COUNT if counting else ""
 
     def end(self) -> None:
-        """Nothing is running any more."""
+        """Ends the last step."""
         with self._lock:
             self._close()
 
     @contextlib.contextmanager
     def quiet(self, log: str) -> Iterator[None]:
-        """Sends to the file `log` what this process and its children print meanwhile."""
+        """Meanwhile sends what this process and its children print to the file `log`."""
         sys.stdout.flush()
         sys.stderr.flush()
         kept = [os.dup(number) for number in (1, 2)]

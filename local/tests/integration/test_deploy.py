@@ -354,14 +354,14 @@ def test_artifact_too_large_for_lambda_is_refused_before_upload(project, emulato
 
     assert (stopped.returncode, stopped.stdout) == (1, "")
     assert last_line(stopped.stderr) == (
-        "deploy.sh: MyFunction has 251 MB unzipped, more than the 250 MB that Lambda takes; "
+        "deploy.sh: MyFunction is 251 MB unzipped, more than the 250 MB that Lambda allows; "
         "see what is large: du -m .aws-sam/build/MyFunction | sort -n | tail"
     )
     assert f"large-{ACCOUNT}-us-east-1" not in [b["Name"] for b in emulator.client("s3").list_buckets()["Buckets"]]
 
 
 STRAY = (
-    'deploy.sh: "prod" is not an option; for a stack of another name: STACK_NAME=shop-prod ./deploy.sh, '
+    'deploy.sh: "prod" is not an option; for a stack with another name: STACK_NAME=shop-prod ./deploy.sh, '
     "to remove one: ./deploy.sh --delete\n"
 )
 SETTINGS = "deploy.sh: set STACK_NAME, BUCKET, AWS_REGION or AWS_PROFILE instead; see ./deploy.sh --help\n"
@@ -378,8 +378,8 @@ SETTINGS = "deploy.sh: set STACK_NAME, BUCKET, AWS_REGION or AWS_PROFILE instead
         (["--stack-name", "other"], SETTINGS),
         (["--s3-prefix=other"], SETTINGS),
         (["--guided"], "deploy.sh: deploy.sh sets --guided itself"),
-        (["--delete", "--tags"], "deploy.sh: --tags is for a deployment only"),
-        (["--build", "prod"], "deploy.sh: prod is for a deployment only"),
+        (["--delete", "--tags"], "deploy.sh: --tags applies to a deployment only"),
+        (["--build", "prod"], "deploy.sh: prod applies to a deployment only"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

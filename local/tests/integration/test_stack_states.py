@@ -154,8 +154,8 @@ def test_update_rollback_failed(stack):
 
     assert (code, len(said)) == (1, 1)
     assert said[0] == (
-        f"deploy.sh: the stack {stack.name} is in UPDATE_ROLLBACK_FAILED: an update failed, and so did the way back; "
-        "mend what the events name, then run: .venv/bin/aws cloudformation continue-update-rollback "
+        f"deploy.sh: the stack {stack.name} is in UPDATE_ROLLBACK_FAILED: an update failed, and so did its rollback; "
+        "fix what the events name, then run: .venv/bin/aws cloudformation continue-update-rollback "
         f"--stack-name {stack.name} --region us-east-1"
     )
 
@@ -179,7 +179,7 @@ def test_in_progress(stack, deploy):
     assert (stopped.returncode, stopped.stdout) == (1, "")
     assert stopped.stderr.splitlines()[-1] == (
         f"deploy.sh: the stack {stack.name} is in CREATE_IN_PROGRESS: another deployment is running, or an interrupted "
-        "one still is; wait for its end with: .venv/bin/aws cloudformation wait stack-create-complete "
+        "one still is; wait for it to end: .venv/bin/aws cloudformation wait stack-create-complete "
         f"--stack-name {stack.name} --region us-east-1"
     )
 
@@ -209,7 +209,7 @@ def test_phase_without_a_waiter_that_ends_well_has_none(status):
 
     assert " wait " not in advice
     assert advice.endswith(
-        "what failed is being undone; run ./deploy.sh again once that is over, which this shows: .venv/bin/aws "
+        "a failure is being rolled back; run ./deploy.sh again after that; see its status: .venv/bin/aws "
         "cloudformation describe-stacks --stack-name my-app --region us-east-1 --query Stacks[0].StackStatus"
     )
 

@@ -9,7 +9,7 @@ from local.deploying import account
 
 CONFIGURE = ".venv/bin/aws configure"
 EXPIRED = (
-    "the AWS credentials have expired; get new ones where these came from (aws sso login, say), "
+    "the AWS credentials have expired; get new ones where these came from (for example, aws sso login), "
     f"or enter them with: {CONFIGURE}"
 )
 REFUSED = (

@@ -50,7 +50,7 @@ def test_size_of_function_is_that_of_code_and_layers(built):
 def test_function_over_limit_is_refused(built, monkeypatch):
     monkeypatch.setattr(artifact, "LIMIT", 22)
 
-    with pytest.raises(Failure, match="Large has 0 MB unzipped"):
+    with pytest.raises(Failure, match="Large is 0 MB unzipped"):
         artifact.check(built / "template.yaml")
 
 

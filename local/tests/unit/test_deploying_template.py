@@ -13,7 +13,7 @@ MISTAKES = {
     "      Handler: ": ("      Handlr: ", "'Handlr' was unexpected. Did you mean 'Handler'? [E3002]"),
     "    MemorySize: ": ("    MemorySise: ", "'MemorySise' was unexpected. Did you mean 'MemorySize'? [E3724]"),
     "\nResources:": ("\nResource:", "'Resource' was unexpected. Did you mean 'Resources'? [E1001]"),
-    "Type: Api": ("Type: Appi", "'Appi' cannot stand here. Did you mean 'Api'? [E3030]"),
+    "Type: Api": ("Type: Appi", "'Appi' is not allowed here. Did you mean 'Api'? [E3030]"),
     "            Path: ": ("            Pth: ", "'Pth' was unexpected. Did you mean 'Path'? [E3002]"),
     "AWS::Logs::LogGroup": (
         "AWS::Logs::LogGrup",
@@ -21,7 +21,7 @@ MISTAKES = {
     ),
     "${ServerlessRestApi}": (
         "${ServerlessRestAp}",
-        "'ServerlessRestAp' cannot stand here. Did you mean 'ServerlessRestApi'? [E6001]",
+        "'ServerlessRestAp' is not allowed here. Did you mean 'ServerlessRestApi'? [E6001]",
     ),
     "    Metadata:": ("   Metadata:", "did not find expected key [E0000]"),
 }
@@ -65,7 +65,7 @@ def test_function_that_needs_a_python_for_its_build_is_named(tmp_path, monkeypat
 
     assert found == ([("Second", "python3.13")] if refused else [])
     if refused:
-        with pytest.raises(template.Failure, match="Second has no BuildMethod, so that its build needs python3.13"):
+        with pytest.raises(template.Failure, match="Second has no BuildMethod, so its build needs python3.13"):
             template.check(Path("template.yaml"))
 
 
