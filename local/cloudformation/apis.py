@@ -23,7 +23,7 @@ _KINDS: dict[str, Kind] = {
     "AWS::Serverless::HttpApi": "http",
     "AWS::ApiGatewayV2::Api": "http",
 }
-# Of a function's ARN, also within an integration's URI, or of a URI that has only the name.
+# In a function's ARN, even within an integration's URI, or in a URI that has only the name.
 _FUNCTION_NAMES = (re.compile(r":function:([^:/]+)"), re.compile(r"/functions/([^:/]+)/"))
 _STAGE_VARIABLE = re.compile(r"\$\{stageVariables\.(\w+)\}")
 _SOURCE = re.compile(r"(?:method\.|\$)?(request\.header|request\.querystring|context|stageVariables)\.(.+)")
@@ -68,9 +68,8 @@ class Found:
 
 
 class Reader:
-    """One stack: its path, its resources, and `function`, which gives a function's full path by the stack's and a name.
-
-    Without `authorize` nobody is asked for anything.
+    """Reads one stack: its path, its resources, and `function`, which finds a function's full path from the stack's and
+    its name. Without `authorize`, no route requires anything of its caller.
     """
 
     def __init__(
@@ -154,7 +153,7 @@ class Reader:
 
 
 class _One:
-    """One API on its way to its routes."""
+    """One API, from which its routes are read."""
 
     def __init__(
         self,
@@ -190,7 +189,7 @@ class _One:
         yield from self._of_routes()
 
     def say_unchecked(self, routes: tuple[Route, ...]) -> None:
-        """Says what API Gateway would check and is not checked here."""
+        """Says what API Gateway would check, but is not checked here."""
         for what, places in self._unchecked.items():
             self._say(f"{what} is not checked here, every caller is let through: {', '.join(places)}")
         if "ResourcePolicy" in self._auth or "Policy" in self._properties:
@@ -198,7 +197,7 @@ class _One:
         if self._bodies:
             self._say(f"request bodies are not compared with their models here: {', '.join(self._bodies)}")
         if keys := [f"{route.method} {route.path}" for route in routes if route.api_key]:
-            self._say(f"the header X-Api-Key is asked for, any unless --api-key names one: {', '.join(keys)}")
+            self._say(f"the header X-Api-Key is required, any key unless --api-key is given: {', '.join(keys)}")
 
     def say_refused(self, routes: tuple[Route, ...]) -> None:
         """Says which paths a REST API cannot have on AWS: serverless/serverless 3075, aws/aws-sam-cli 1010."""
@@ -207,17 +206,15 @@ class _One:
             above = ""
             for part in route.path.split("/")[1:]:
                 if part.startswith("{") and (known := parameters.setdefault(above, part)) != part:
-                    self._say(
-                        f"AWS refuses {route.path}: {part} is where another path has {known}, and one may be there"
-                    )
+                    self._say(f"AWS refuses {route.path}: {part} is where another path has {known}; use the same name")
                 if not _PART.fullmatch(part):
                     self._say(
-                        f"AWS refuses {route.path}: {part} is neither a parameter nor of letters, digits and ._-:"
+                        f"AWS refuses {route.path}: {part} is neither a parameter nor made of letters, digits and ._-:"
                     )
                 above += f"/{part}"
 
     def preflight_authorizer(self) -> Authorizer | None:
-        """Of the OPTIONS methods that SAM generates for Cors."""
+        """The authorizer of the OPTIONS methods that SAM generates for Cors."""
         if self._auth.get("AddDefaultAuthorizerToCorsPreflight", True) in (False, "false"):
             return None
         return self._access({}, "ANY").authorizer
@@ -311,7 +308,7 @@ class _One:
             )
 
     def _of_routes(self) -> Iterator[Route]:
-        """Of AWS::ApiGatewayV2::Route, and of an API with a target of its own."""
+        """The routes of AWS::ApiGatewayV2::Route, and of an API with its own target."""
         if target := self._properties.get("Target"):
             key = text(self._properties.get("RouteKey", "$default"))
             yield from self._keyed(key, {"type": "aws_proxy", "uri": target}, _Access(), None, self._name)
@@ -382,7 +379,7 @@ class _One:
         )
 
     def _access(self, auth: Mapping[str, Any], method: str) -> _Access:
-        """Of SAM's Auth, on an event and on its API."""
+        """The access of SAM's Auth, on an event and on its API."""
         if not self._reader._authorize:
             return _Access()
         name = auth.get("Authorizer")
@@ -444,7 +441,7 @@ class _One:
         )
 
     def _secured(self, names: tuple[str, ...]) -> _Access:
-        """Of an OpenAPI document's security schemes."""
+        """The access of an OpenAPI document's security schemes."""
         access = _Access()
         if not self._reader._authorize:
             return access
@@ -478,7 +475,7 @@ class _One:
         return access
 
     def _method_access(self, properties: Mapping[str, Any]) -> _Access:
-        """Of AWS::ApiGateway::Method or AWS::ApiGatewayV2::Route."""
+        """The access of an AWS::ApiGateway::Method or AWS::ApiGatewayV2::Route."""
         if not self._reader._authorize:
             return _Access()
         key = properties.get("ApiKeyRequired") in (True, "true")
@@ -506,7 +503,7 @@ class _One:
         return _Access(api_key=key, unchecked=f"the {what} authorizer {found.get('Name', name)}".rstrip())
 
     def _function_of(self, uri: Any) -> str:
-        """The name in a function's ARN or in an integration's URI, or an empty one."""
+        """The function's name in its ARN or in an integration's URI, or ""."""
         return _function_in(_STAGE_VARIABLE.sub(lambda match: self._variables.get(match[1], match[0]), text(uri)))
 
     def _resource_path(self, name: str) -> str:
@@ -528,7 +525,7 @@ def _function_in(uri: Any) -> str:
 
 
 def _as_extension(integration: Mapping[str, Any]) -> dict[str, Any]:
-    """An Integration of CloudFormation as OpenAPI's extension spells it."""
+    """CloudFormation's Integration in the form of OpenAPI's extension."""
     responses = {}
     for one in _list(integration.get("IntegrationResponses")):
         if isinstance(one, dict):
@@ -566,7 +563,7 @@ def _list(value: Any) -> list[Any]:
 
 
 def _cors_rest(properties: Mapping[str, Any]) -> Cors | None:
-    """Of `Cors`: a string is the origin, and each value has quotes of its own, as in a mapping of API Gateway."""
+    """The settings of `Cors`: a string is the origin, and each value is in quotes, as in API Gateway's mappings."""
     given = properties.get("Cors")
     if not given:
         return None
@@ -587,7 +584,7 @@ def _cors_rest(properties: Mapping[str, Any]) -> Cors | None:
 
 
 def _cors_http(properties: Mapping[str, Any], document: Mapping[str, Any]) -> Cors | None:
-    """Of `CorsConfiguration`, where true stands for every origin, or of the document's extension."""
+    """The settings of `CorsConfiguration`, where true means every origin, or of the document's extension."""
     extension = table(document, "x-amazon-apigateway-cors")
     given = properties.get("CorsConfiguration") or {key[:1].upper() + key[1:]: one for key, one in extension.items()}
     if not given or given == "false":

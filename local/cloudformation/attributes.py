@@ -172,7 +172,7 @@ _TYPES: dict[str, tuple[str, dict[str, str]]] = {
 
 
 class _Fields(dict[str, str]):
-    """The words of a form: those given, parts of a hash that is the same at every start, or a property."""
+    """The words of a form: given ones, parts of a hash that is the same at every start, or a property."""
 
     def __init__(self, key: str, known: Callable[[str], Any], given: Mapping[str, str]) -> None:
         super().__init__(given)
@@ -205,8 +205,8 @@ def of(
 ) -> tuple[str, bool]:
     """The attribute ("" for Ref) of a resource, and whether its form is documented.
 
-    `path` is the resource's place among nested stacks, which makes ids unlike each other; `known` gives a property's
-    value or None. `physical` is the resource's id in AWS, if it is deployed, which is what Ref returns there.
+    `path` is the resource's place among nested stacks, which makes its ids unique; `known` gives a property's value or
+    None. `physical` is the id that a deployed resource has in AWS, which Ref returns there.
     """
     named, forms = _TYPES.get(kind, ("", {}))
     name = str((named and known(named)) or logical_id)
@@ -240,9 +240,9 @@ def of(
 
 
 def _words(form: str, made: str) -> dict[str, str]:
-    """The words of a form, read from what has been made of it."""
+    """The words of a form, read from what has been made with it."""
     pattern = re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>.+?)", re.escape(form))
     found = re.fullmatch(pattern, made)
-    # An emulated AWS has other addresses.
+    # An emulated AWS has different addresses.
     words = found.groupdict() if found else {"name": re.split("[/:]", made)[-1]}
     return {**words, "lower": words["name"]} if "name" in words else words

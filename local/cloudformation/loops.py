@@ -13,9 +13,9 @@ _LOOP = "Fn::ForEach::"
 
 
 def unrolled(node: Any, collection: Callable[[str, Any], list[str]]) -> Any:
-    """The node with every loop in it written out; `collection` gives the values of a loop by its key and their node.
+    """The node with every loop in it written out; `collection` gives the values of a loop from its key and their node.
 
-    A loop that is none, for which CloudFormation refuses the template, is left as it is.
+    A malformed loop, for which CloudFormation refuses the template, is left as it is.
     """
     if isinstance(node, list):
         return [unrolled(one, collection) for one in node]
@@ -33,7 +33,7 @@ def unrolled(node: Any, collection: Callable[[str, Any], list[str]]) -> Any:
 
 
 def _filled(node: Any, name: str, value: str) -> Any:
-    """The body of a loop with the value in the place of its identifier: ${Name}, &{Name} for a logical id, or Ref."""
+    """The body of a loop with the value in place of its identifier: ${Name}, &{Name} for a logical id, or Ref."""
     if isinstance(node, str):
         return node.replace(f"${{{name}}}", value).replace(f"&{{{name}}}", re.sub("[^A-Za-z0-9]", "", value))
     if isinstance(node, list):

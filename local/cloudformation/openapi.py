@@ -20,9 +20,9 @@ _STATUS = re.compile(r"""["']?statusCode["']?\s*:\s*["']?(\d{3})""")
 
 @dataclass(frozen=True)
 class Operation:
-    """A method of a path. `security` has the names of the schemes asked for, or None where the API's own count.
+    """A method of a path. `security` has the names of the required schemes, or None where the API's own apply.
 
-    `required` are parameters without which API Gateway answers 400, as (place, name); `checks_body` says whether it
+    `required` are the parameters without which API Gateway answers 400, as (place, name); `checks_body` says whether it
     compares the body with a model.
     """
 
@@ -61,7 +61,7 @@ def operations(document: Mapping[str, Any]) -> Iterator[Operation]:
 
 
 def default_security(document: Mapping[str, Any]) -> tuple[str, ...]:
-    """The names of the schemes that an operation without its own asks for."""
+    """The names of the schemes that an operation without its own requires."""
     return _security(document) or ()
 
 

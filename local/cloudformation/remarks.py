@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from local.cloudformation.template import Guess
 
 _VARIABLE = ("Environment", "Variables")
-# Beginnings of reasons for which there is no placeholder.
+# Beginnings of the reasons for which there is no placeholder.
 _MISSING = ("null is", "AWS::Include cannot", "the macro", "CloudFormation takes it")
 
 

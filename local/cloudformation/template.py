@@ -24,13 +24,13 @@ FUNCTIONS = ("AWS::Serverless::Function", "AWS::Lambda::Function")
 LAYERS = ("AWS::Serverless::LayerVersion", "AWS::Lambda::LayerVersion")
 _APIS = ("AWS::Serverless::Api", "AWS::Serverless::HttpApi", "AWS::ApiGateway::", "AWS::ApiGatewayV2::")
 _STACKS = ("AWS::Serverless::Application", "AWS::CloudFormation::Stack")
-# The properties that local runs use; a guess for any other does not matter.
+# The properties that local runs use; guesses for others do not matter.
 _USED = frozenset(
     "Architectures BinaryMediaTypes Body Code CodeUri Content ContentUri Cors CorsConfiguration DefinitionBody "
     "DefinitionUri FunctionName Handler HttpMethod ImageUri InlineCode Layers Location LoggingConfig MemorySize "
     "PackageType PathPart RouteKey Runtime StageName StageVariables TemplateURL Timeout Variables".split()
 )
-# Where readers of the template expect the logical id in place of a reference to a resource.
+# Where readers of the template expect a logical id instead of a reference to a resource.
 _ROUTE = ("Path", "Method")
 _FUNCTION_LINKS = ("Events", "Layers", "Role")
 _API_TEXTS = ("Variables", "StageVariables", "Cors", "CorsConfiguration", "StageName", "Name", "Description")
@@ -45,9 +45,9 @@ NO_VALUE = _NoValue()
 
 @dataclass(frozen=True)
 class Guess:
-    """A value that only AWS knows, and that has a placeholder at `path` of `resource` ("Conditions" for a condition).
+    """A value that only AWS knows, with a placeholder at `path` of `resource` ("Conditions" for a condition).
 
-    `reason` is a clause: "shared-table is exported by another stack". `parameter` is the one that would give the
+    `reason` is a clause: "shared-table is exported by another stack". `parameter` is the one that would set the
     value, or "".
     """
 
@@ -59,7 +59,7 @@ class Guess:
 
 @dataclass
 class _Place:
-    """Where a value is being read for. `linked` is whether resources go by their logical ids there."""
+    """The place that a value is read for. `linked`: resources are named by their logical ids there."""
 
     linked: bool = False
     notes: list[tuple[str, str]] = field(default_factory=list)
@@ -73,9 +73,9 @@ class Template:
     """`pseudo` are the pseudo parameters with one text as their value; `path` is the stack's, "" for the outermost.
 
     `include` reads a file that AWS::Include names, or raises LookupError with a reason; `nested` gives the template of
-    a nested stack by its logical id, or None where it is not at hand. `physical` are the ids in AWS of the resources
-    of a deployed stack, by logical id with the path before it; None where there is no such stack. With `extensions`,
-    AWS::LanguageExtensions in Transform counts.
+    a nested stack by its logical id, or None if it is not available. `physical` are the ids in AWS of the resources
+    of a deployed stack, by path and logical id; None without such a stack. With `extensions`,
+    AWS::LanguageExtensions in Transform takes effect.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class Template:
                 self._document[name] = loops.unrolled(self._table(name), self._collection)
 
     def resolved(self) -> dict[str, Any]:
-        """The template with neither conditions nor functions; what is left as {"Ref": …} is a layer of the template."""
+        """The template with neither conditions nor functions; what remains as {"Ref": …} is a layer of the template."""
         made = {key: value for key, value in self._document.items() if key not in ("Conditions", "Mappings", "Rules")}
         if isinstance(globals_ := self._document.get("Globals"), dict):
             made["Globals"] = {
@@ -146,7 +146,7 @@ class Template:
         return self.value(output.get("Value"), place), place.notes
 
     def parameters_of(self, logical_id: str) -> dict[str, Any]:
-        """What the template gives to a nested stack."""
+        """The parameters that the template passes to a nested stack."""
         properties = self._plain(self.resources[logical_id].get("Properties"))
         given = self._plain(properties.get("Parameters"))
         found = {name: self.value(value, _Place()) for name, value in given.items()}
@@ -158,7 +158,7 @@ class Template:
         return self._plain(self._plain(environment).get("Variables"))
 
     def linked(self, logical_id: str, key: str, node: Any) -> Any:
-        """The value that a property would have with this content, where resources go by their logical ids."""
+        """The value that a property would have with this content, with resources named by their logical ids."""
         return self._told(logical_id, (key,), node, linked=True)
 
     def value(self, node: Any, place: _Place | None = None) -> Any:
@@ -203,7 +203,7 @@ class Template:
         return self._conditions[name]
 
     def _include_sections(self) -> None:
-        """AWS::Include at the top, and in the place of entries of a section."""
+        """Reads AWS::Include at the top, and in place of entries of a section."""
         for macro in self._macros():
             if isinstance(macro, dict) and macro.get("Name") == "AWS::Include":
                 for name, section in self._included("Transform", macro).items():
@@ -216,7 +216,7 @@ class Template:
             if macro := self._table(name).get("Fn::Transform"):
                 own = {key: value for key, value in self._table(name).items() if key != "Fn::Transform"}
                 self._document[name] = {**self._included(name, macro), **own}
-        # YAML takes a name such as On or 1 for no text.
+        # YAML does not read a name such as On or 1 as text.
         for name in ("Conditions", "Resources"):
             self._document[name] = {text(key): one for key, one in self._table(name).items()}
 
@@ -225,7 +225,7 @@ class Template:
         return macros if isinstance(macros, list) else [macros]
 
     def _collection(self, key: str, node: Any) -> list[str]:
-        """The values of a loop. A text with commas is that of a parameter whose type is no list."""
+        """The values of a loop. A text with commas comes from a parameter whose type is not a list."""
         place = _Place()
         found = self.value(node, place)
         self.guesses += [Guess("Resources", (key,), *note) for note in place.notes]
@@ -252,7 +252,7 @@ class Template:
         return not isinstance(name, (str, bool)) or self.condition(name)
 
     def _plain(self, node: Any) -> dict[str, Any]:
-        """The table itself, or the branch of an Fn::If in its place, with what AWS::Include adds to it."""
+        """The table itself, or the branch of an Fn::If in place of it, with what AWS::Include adds."""
         while isinstance(node, dict) and len(node) == 1 and isinstance(branches := node.get("Fn::If"), list):
             node = branches[1 if self.condition(branches[0]) else 2] if len(branches) == 3 else None
         if isinstance(node, dict) and "Fn::Transform" in node:
@@ -269,7 +269,7 @@ class Template:
         return made
 
     def _section(self, name: str, kind: str, properties: Any) -> dict[str, Any]:
-        """The properties of a resource, or what Globals has of its kind."""
+        """The properties of a resource, or those of its kind in Globals."""
         function, api = kind in FUNCTIONS, kind.startswith(_APIS)
         made: dict[str, Any] = {}
         found: Any
@@ -298,14 +298,14 @@ class Template:
         return made
 
     def _told(self, name: str, path: tuple[str, ...], node: Any, linked: bool = False, plain: bool = False) -> Any:
-        """The value of a property, where guesses are kept; as one text, number or boolean if `plain`."""
+        """The value of a property, whose guesses are kept; a single text, number or boolean if `plain`."""
         place = _Place(linked)
         found = self.value(node, place)
         if plain and isinstance(found, (list, dict)):
-            place.note(f"a {'list' if isinstance(found, list) else 'mapping'} is no value that Lambda takes")
+            place.note(f"a {'list' if isinstance(found, list) else 'mapping'} is not a value that Lambda accepts")
             found = text(found)
         elif plain and found is None:
-            place.note("null is no value that CloudFormation takes")
+            place.note("null is not a value that CloudFormation accepts")
         self.guesses += [Guess(name, path, *note) for note in (*place.notes, *_dynamic(found))]
         return found
 
@@ -337,7 +337,7 @@ class Template:
                 return text(first) == text(second)
         found = self.value(node, place)
         if text(found) not in ("true", "false"):
-            place.note("CloudFormation takes only condition functions")
+            place.note("CloudFormation accepts only condition functions")
         return text(found) == "true"
 
     def _ref(self, name: Any, place: _Place) -> Any:
@@ -369,7 +369,7 @@ class Template:
             place.note(f"the parameter {name} has no default", name)
         if kind.startswith(_LISTS):
             return [one.strip() for one in text(value).split(",")] if not isinstance(value, list) else value
-        # SAM CLI counts with numbers, and a default may be one that YAML has read as such.
+        # SAM CLI calculates with numbers, and YAML may have read a default as one.
         return int(value) if kind == "Number" and isinstance(value, str) and str(_int(value)) == value else value
 
     def _attribute(self, name: str, attribute: str, place: _Place) -> Any:
@@ -413,7 +413,7 @@ class Template:
         return found
 
     def _link(self, name: str, kind: str, attribute: str, properties: Mapping[str, Any], place: _Place) -> Any:
-        """The name by which readers of the template know the resource, or None to use its value on AWS."""
+        """The name by which readers of the template know the resource, or None if they need its value on AWS."""
         if kind in LAYERS:
             return {"Ref": name}
         if kind in ("AWS::Lambda::Alias", "AWS::Lambda::Version"):
@@ -470,7 +470,7 @@ class Template:
             if child is None:
                 raise LookupError(name)
             found, notes = child.output(name, place.linked)
-            if isinstance(found, dict):  # a layer of another stack goes by its ARN
+            if isinstance(found, dict):  # a layer of another stack is named by its ARN
                 found, notes = child.output(name)
         except LookupError:
             place.note(f"{stack} has no output {name} here")

@@ -1,4 +1,4 @@
-"""What the client gets for a function's answer, and for what went wrong.
+"""What the client gets for a function's answer or for a failure.
 
 REST API: https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html, with what
 LocalStack's validated tests recorded (test_aws_proxy_response_payload_format_validation and …_binary_response).
@@ -68,22 +68,22 @@ _BINARY = ("image/", "audio/", "video/", "font/")
 _BINARY_TYPES = frozenset(
     f"application/{name}" for name in ("octet-stream", "pdf", "zip", "gzip", "x-gzip", "x-tar", "wasm", "msgpack")
 )
-# The client's answer cannot have a status that HTTP has not, nor one that another answer follows; the form is that of
+# The client cannot get a status that HTTP does not have, nor one that precedes another response; the form is that of
 # StatusCode in https://docs.aws.amazon.com/apigateway/latest/api/API_IntegrationResponse.html, without 1xx.
 _STATUSES = range(200, 600)
 
 
 class _Malformed(Exception):
-    """API Gateway refuses the answer; the text says what is wrong and how to mend it."""
+    """API Gateway refuses the answer; the text says what is wrong and how to fix it."""
 
 
 class _NoBase64(Exception):
-    """isBase64Encoded is true and the body is no base64."""
+    """isBase64Encoded is true, but the body is not base64."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """`remarks` are lines for the terminal, each needed only once; `refused` is why the client gets an error."""
+    """`remarks` are lines for the terminal, each shown only once; `refused` is why the client gets an error."""
 
     response: Response
     remarks: tuple[str, ...] = ()
@@ -91,10 +91,10 @@ class Answer:
 
 
 def response(payload: bytes, request: Request, match: Match) -> Answer:
-    """The client's answer for what the function returned (JSON), malformed or not.
+    """The client's answer, made from what the function returned (JSON), malformed or not.
 
-    The body is that of the client's method: for HEAD its length counts and its bytes are not sent; 204 and 304 have
-    none. There is no Content-Length.
+    For HEAD, the body's length counts but its bytes are not sent; 204 and 304 have no body. There is no
+    Content-Length.
     """
     remarks: list[str] = []
     refused = ""
@@ -104,7 +104,7 @@ def response(payload: bytes, request: Request, match: Match) -> Answer:
         refused = f"malformed answer: {error}"
         found = failed(request, match)
     except _NoBase64:
-        refused = "isBase64Encoded is true and the body is no base64: base64.b64encode it"
+        refused = "isBase64Encoded is true, but the body is not base64: base64.b64encode it"
         found = _own(errors.failed(match.api.kind, request.id, request.extended_id, rest=500), request, match)
     return Answer(found, tuple(f"{match.route.function}: {remark}" for remark in remarks), refused)
 
@@ -123,9 +123,9 @@ def too_slow(request: Request, match: Match) -> Response:
 
 
 def too_large(request: Request, match: Match) -> Response:
-    """The event is larger than Lambda takes (6 MB): 413."""
+    """The event is larger than Lambda allows (6 MB): 413."""
     found = _own(refused(413, match.api.kind, request.id, request.extended_id), request, match)
-    return replace(found, note=": the event, with the body in it, has more than 6 MB, more than Lambda takes")
+    return replace(found, note=": the event, including the body, is larger than 6 MB, Lambda's limit")
 
 
 def mock(request: Request, match: Match) -> Response:
@@ -159,7 +159,7 @@ def _response(payload: bytes, request: Request, match: Match, remarks: list[str]
     try:
         answer = json.loads(payload)
     except (ValueError, RecursionError):
-        raise _Malformed(f"{_shown(payload[:200].decode('utf-8', 'replace'))} is no JSON") from None
+        raise _Malformed(f"{_shown(payload[:200].decode('utf-8', 'replace'))} is not JSON") from None
     if match.route.payload == "2.0" and (not isinstance(answer, dict) or answer.get("statusCode") is None):
         text = answer if isinstance(answer, str) else json.dumps(answer, separators=(",", ":"), ensure_ascii=False)
         headers = [("Content-Type", "application/json")]
@@ -185,7 +185,7 @@ def _response(payload: bytes, request: Request, match: Match, remarks: list[str]
                 "base64.b64encode it and return isBase64Encoded: True"
             )
     if body and status in (204, 304):
-        remarks.append(f"status {status} has no body; the function's is dropped")
+        remarks.append(f"status {status} has no body; the function's body is dropped")
         body = b""
     if status == 204:
         headers = [(name, value) for name, value in headers if name.lower() != "content-type"]
@@ -209,7 +209,7 @@ def _own(response: Response, request: Request, match: Match) -> Response:
 def _status(answer: dict[str, Any], match: Match, remarks: list[str]) -> int:
     status = answer.get("statusCode")
     if status is None and match.api.kind == "rest":
-        remarks.append("the answer has no statusCode; API Gateway takes that for 200")
+        remarks.append("the answer has no statusCode; API Gateway takes that as 200")
         return 200
     if isinstance(status, str) and status.isascii() and status.isdigit():
         status = int(status[:9])
@@ -228,10 +228,10 @@ def _headers(answer: dict[str, Any], match: Match, length: int, remarks: list[st
     cookies = answer.get("cookies")
     if match.route.payload == "2.0":
         if listed:
-            remarks.append("multiValueHeaders do not count in payload 2.0; use headers, and cookies for Set-Cookie")
+            remarks.append("multiValueHeaders are ignored in payload 2.0; use headers, and cookies for Set-Cookie")
             listed = {}
     elif cookies is not None:
-        remarks.append("cookies do not count in payload 1.0; use multiValueHeaders with Set-Cookie")
+        remarks.append("cookies are ignored in payload 1.0; use multiValueHeaders with Set-Cookie")
         cookies = None
     others = {name.lower(): values for name, values in listed.items()} if listed else {}
     for name, values in listed.items():
@@ -244,7 +244,7 @@ def _headers(answer: dict[str, Any], match: Match, length: int, remarks: list[st
         text = _scalar(name, value)
         if (same := others.get(name.lower())) is None:
             found.append((name, text))
-        elif text not in same:  # multiValueHeaders decide how the name is spelled
+        elif text not in same:  # multiValueHeaders decide on the spelling of the name
             found.append((next(key for key in listed if key.lower() == name.lower()), text))
     if cookies is not None:
         if not isinstance(cookies, list):
@@ -254,15 +254,15 @@ def _headers(answer: dict[str, Any], match: Match, length: int, remarks: list[st
 
 
 def _sent(name: str, value: str, match: Match, length: int, remarks: list[str]) -> tuple[str, str] | None:
-    """The header as it goes out, or None. What frameworks add and API Gateway sends alike is not remarked."""
+    """The header as it is sent, or None. What frameworks add and API Gateway sends in any case gets no remark."""
     if not _TOKEN.fullmatch(name):
-        raise _Malformed(f"{_shown(name)} is no name of a header")
+        raise _Malformed(f"{_shown(name)} is not a valid header name")
     if _NOT_IN_VALUES.search(value):
         raise _Malformed(f"the header {name} has a line feed or another control character: {_shown(value)}")
     if not value.isascii():
         changed = value.encode("latin-1", "replace").decode("latin-1")
         if changed != value:
-            remarks.append(f"the header {name} has characters that HTTP has not; they are sent as question marks")
+            remarks.append(f"the header {name} has characters that HTTP forbids; they are sent as question marks")
             value = changed
     lower = name.lower()
     if lower == "content-length" and value.strip() == str(length):
@@ -292,8 +292,8 @@ def _body(body: Any, encoded: bool, request: Request, match: Match, remarks: lis
         accept = request.header("accept") or ""
         if not is_binary(media_type(accept), match.api.binary_types):
             remarks.append(
-                "isBase64Encoded does not count: the first type of the client's Accept is not among BinaryMediaTypes; "
-                "the body is sent in base64"
+                "isBase64Encoded is ignored: the first type of the client's Accept is not among BinaryMediaTypes; "
+                "the body is sent as base64"
             )
             return text.encode("utf-8", "replace")
     try:

@@ -1,10 +1,10 @@
-"""Lambda authorizers: their identity sources, their event, and what comes of their answer.
+"""Lambda authorizers: their identity sources, their event, and the outcome of their answer.
 
 https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-use-lambda-authorizer.html
 https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-lambda-authorizer.html
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html
 Events as recorded in aws-powertools for TypeScript (packages/parser/tests/events/apigw-rest, apigw-http). The texts are
-those that callers have reported, of errors in https://github.com/aws/aws-lambda-go/issues/81.
+as callers have reported them; those of errors are from https://github.com/aws/aws-lambda-go/issues/81.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _BROKEN = b'{"message":null}'
 
 
 class _Malformed(Exception):
-    """The authorizer's answer is none that API Gateway takes."""
+    """API Gateway does not accept the authorizer's answer."""
 
 
 def event(request: Request, match: Match) -> dict[str, Any] | Response:
@@ -58,7 +58,7 @@ def outcome(
 ) -> dict[str, Any] | Response:
     """What `event.event` takes as `authorizer`, or the refusal.
 
-    `failed`: the authorizer ended in an error, and `payload` is that error. `latency` is what it took, in milliseconds.
+    `failed`: the authorizer ended in an error, and `payload` is that error. `latency` is its duration in milliseconds.
     """
     authorizer = match.route.authorizer
     assert authorizer
@@ -84,12 +84,12 @@ def outcome(
 
 
 def _arn(request: Request, match: Match) -> str:
-    """The ARN of the method and path that are asked for."""
+    """The ARN of the requested method and path."""
     return f"{match.arn}/{request.method}{match.path}"
 
 
 def _source(place: str, name: str, request: Request, match: Match) -> str | None:
-    """The value of an identity source; names of headers in any case."""
+    """The value of an identity source; header names are matched in any case."""
     if place == "header":
         return request.header(name)
     if place == "query":
@@ -122,7 +122,7 @@ def _simple(answer: dict[str, Any]) -> bool:
 
 
 def _permits(answer: dict[str, Any], arn: str) -> bool | None:
-    """True if the policy allows the method's ARN, False if it denies it, None if neither; a denial goes first."""
+    """True if the policy allows the method's ARN, False if it denies it, None if neither; a denial takes precedence."""
     statements = answer["policyDocument"]["Statement"]
     found = {
         _text(statement["Effect"])
@@ -140,14 +140,14 @@ def _applies(statement: dict[str, Any], element: str, text: str, flags: int = 0)
 
 
 def _matches(patterns: Any, text: str, flags: int) -> bool:
-    """Whether one of IAM's patterns, in which * and ? are wildcards, is the text."""
+    """Whether the text matches one of IAM's patterns, in which * and ? are wildcards."""
     patterns = patterns if isinstance(patterns, list) else [patterns]
     return any(_pattern(_text(pattern), flags).fullmatch(text) for pattern in patterns)
 
 
 @lru_cache(maxsize=1024)
 def _pattern(pattern: str, flags: int) -> re.Pattern[str]:
-    # Wildcards that follow each other are one: a regular expression would try every way to share the text.
+    # Adjacent wildcards are merged: a regular expression would try every way to divide the text among them.
     pattern = re.sub(r"\*[*?]*", lambda found: "?" * found[0].count("?") + "*", pattern)
     return re.compile(re.escape(pattern).replace(r"\*", ".*").replace(r"\?", "."), flags | re.DOTALL)
 

@@ -17,7 +17,7 @@ _ALL = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 def mock(cors: Cors, path: str, methods: Iterable[str]) -> Route:
     """The OPTIONS method with a mock integration that SAM generates for a REST API's path with these methods.
 
-    It answers 200 with `{}` and a line feed, whatever the origin is; without AllowMethods it names the path's own.
+    It answers 200 with `{}` and a line feed to any origin; without AllowMethods it lists the path's methods.
     """
     methods = cors.methods or (_ALL if "ANY" in methods else tuple(sorted({*methods, "OPTIONS"})))
     headers = [
@@ -32,16 +32,16 @@ def mock(cors: Cors, path: str, methods: Iterable[str]) -> Route:
 
 
 def preflight(request: Request, api: Api) -> Response:
-    """The answer of an HTTP API with `cors` to an OPTIONS request that no route takes: 204, without a body.
+    """An HTTP API's answer, if it has `cors`, to an OPTIONS request that matches no route: 204, without a body.
 
-    A route that takes OPTIONS (ANY, $default) keeps it: aws/serverless-application-model issue 1603.
+    A route that matches OPTIONS (ANY, $default) gets it: aws/serverless-application-model issue 1603.
     """
     headers = (*errors.ids(api.kind, request.id, request.extended_id), *_headers(request, api, preflight=True))
     return Response(204, headers)
 
 
 def headers(request: Request, api: Api) -> tuple[tuple[str, str], ...]:
-    """What an HTTP API adds to an answer; nothing for a REST API, whose function gives its own."""
+    """What an HTTP API adds to an answer; nothing for a REST API, where the function sets these headers."""
     if not api.cors or api.kind == "rest":
         return ()
     return _headers(request, api, preflight=request.method == "OPTIONS")

@@ -1,8 +1,8 @@
-"""What API Gateway answers by itself.
+"""API Gateway's own answers.
 
 Statuses: https://docs.aws.amazon.com/apigateway/latest/developerguide/supported-gateway-response-types.html. Bodies and
 x-amzn-ErrorType as recorded in LocalStack's validated tests (test_apigateway_common.py, test_apigateway_lambda.py) and
-published by callers; those that come from an integration have a space after the colon, the others none.
+published by callers; those from an integration have a space after the colon, the others none.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def ids(kind: Kind, id: str, extended_id: str) -> tuple[tuple[str, str], ...]:
 
 
 def own(response: Response, id: str, extended_id: str, kind: Kind) -> Response:
-    """A response that is known already, with this request's ids."""
+    """A response that is already known, with this request's ids."""
     return Response(response.status, ids(kind, id, extended_id) + response.headers, response.body)
 
 
@@ -33,7 +33,7 @@ def error(kind: Kind, id: str, extended_id: str, status: int, rest: tuple[str, b
 
 
 def no_route(kind: Kind, id: str, extended_id: str) -> Response:
-    """403 of a REST API, also for a method that a path lacks; 404 of an HTTP API."""
+    """403 from a REST API, also for a missing method of a path; 404 from an HTTP API."""
     rest = ("MissingAuthenticationTokenException", b'{"message":"Missing Authentication Token"}')
     return error(kind, id, extended_id, 403 if kind == "rest" else 404, rest, b'{"message":"Not Found"}')
 

@@ -2,8 +2,9 @@
 
 REST API: https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html
 HTTP API: https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html
-Where these say too little, recordings decide: LocalStack's validated tests (test_apigateway_lambda.py), hotsock/voker
-(vokerhttp/testdata), aws-powertools (tests/events; of TypeScript packages/parser/tests/events), floci issue 2172.
+Where these say too little, it follows recordings: LocalStack's validated tests (test_apigateway_lambda.py),
+hotsock/voker (vokerhttp/testdata), aws-powertools (tests/events; of TypeScript packages/parser/tests/events), floci
+issue 2172.
 """
 
 from __future__ import annotations
@@ -34,11 +35,11 @@ _DROPPED = frozenset(
         "www-authenticate",
     )
 )
-# Those that concern one connection only.
+# Headers that concern one connection only.
 _HOP_BY_HOP = frozenset(
     ("connection", "expect", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade")
 )
-# The headers whose names do not arrive as the client spelled them; in payload 1.0 of HTTP APIs there are two more.
+# Headers whose names are not spelled as the client sent them; payload 1.0 of HTTP APIs has two more.
 _SPELLED = {
     name.lower(): name
     for name in (
@@ -194,9 +195,9 @@ def media_type(value: str) -> str:
 
 
 def is_binary(type: str, binary_types: tuple[str, ...]) -> bool:
-    """Whether a media type is among a REST API's BinaryMediaTypes; `*/*` takes anything, also what has no type.
+    """Whether a media type is among a REST API's BinaryMediaTypes; `*/*` matches anything, even without a type.
 
-    An entry may end in `/*`; one that begins with `*/` takes nothing (LocalStack, test_aws_proxy_binary_response).
+    An entry may end in `/*`; one that begins with `*/` matches nothing (LocalStack, test_aws_proxy_binary_response).
     """
     for entry in binary_types:
         entry = entry.replace("~1", "/").lower()
@@ -267,7 +268,7 @@ def _headers_2(request: Request) -> tuple[dict[str, str], list[str]]:
 
 
 def query(text: str, split_semicolons: bool = False) -> dict[str, list[str]]:
-    """Decoded names and values. A REST API splits at semicolons, too (API Gateway's important notes)."""
+    """Decoded names and values. A REST API also splits at semicolons (API Gateway's important notes)."""
     found: dict[str, list[str]] = {}
     if not text:
         return found
@@ -294,7 +295,7 @@ def _body_rest(request: Request, match: Match) -> tuple[str | None, bool]:
 
 
 def _body_http(request: Request) -> tuple[str | None, bool]:
-    """Text for text, JSON, XML, JavaScript and GraphQL in UTF-8, else base64: for forms, too, and without a type."""
+    """Text for text, JSON, XML, JavaScript and GraphQL in UTF-8, else base64, also for forms and without a type."""
     if not request.body:
         return None, False
     content_type = _content_type(request)
@@ -318,7 +319,7 @@ def _first_label(host: str) -> str:
 
 
 def _text(value: str) -> str:
-    """A header or parameter whose bytes are no UTF-8, as characters that JSON can hold."""
+    """A header or parameter, whose bytes may not be UTF-8, as characters that JSON can hold."""
     return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 

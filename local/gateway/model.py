@@ -34,7 +34,7 @@ class Request:
 
     @property
     def function_trace(self) -> str:
-        """The trace header of what it invokes, which a REST API tells the client."""
+        """The trace header for the function, which a REST API also sends to the client."""
         return trace(self.trace, self.id, self.received)
 
     @property
@@ -48,7 +48,7 @@ class Request:
         return self.target.partition("?")[2]
 
     def header(self, name: str) -> str | None:
-        """The first value of a header, in whichever case its name was sent; None without it."""
+        """The first value of a header, whose name may be in any case; None without it."""
         name = name.lower()
         return next((value for sent, value in self.headers if sent.lower() == name), None)
 
@@ -81,7 +81,7 @@ class Authorizer:
 
 @dataclass(frozen=True)
 class Cors:
-    """Cross-origin settings of an API; None where the template says nothing of it."""
+    """Cross-origin settings of an API; None if the template has none."""
 
     origins: tuple[str, ...] = ()
     methods: tuple[str, ...] = ()
@@ -98,7 +98,7 @@ class Cors:
 class Route:
     """One method ("ANY" or a name in capitals) and path ("/items/{id}", "/{proxy+}", "$default") of an API.
 
-    `function` is the full path of the function in the template: its logical id, behind those of nested stacks.
+    `function` is the full path of the function in the template: its logical id, after those of nested stacks.
     """
 
     method: str

@@ -1,4 +1,4 @@
-"""Which function takes a request, as API Gateway chooses it.
+"""Which function handles a request, chosen as API Gateway does.
 
 REST API: recorded in LocalStack's validated TestApigatewayRouting and test_lambda_aws_proxy_integration
 (tests/aws/services/apigateway/test_apigateway_common.py, test_apigateway_lambda.py). HTTP API:
@@ -23,15 +23,15 @@ _PARAMETER = re.compile(r"\{([^{}+]+)(\+?)\}")
 
 
 class Ambiguous(Exception):
-    """Two functions take one method and path of one API; the text names both."""
+    """Two functions have the same method and path of one API; the text names both."""
 
 
 @dataclass(frozen=True)
 class Match:
-    """The route that takes a request, and what belongs to the route whatever the request is.
+    """The route for a request, and what belongs to the route whatever the request is.
 
-    `path` is the event's path without the stage: of a REST API percent-encoded as sent, of an HTTP API decoded, as are
-    `parameters`; `sent` has the slashes that a client put before a REST API's path. `api_id`, `deployment_id` and
+    `path` is the event's path without the stage: percent-encoded as sent for a REST API, decoded for an HTTP API, like
+    `parameters`; `sent` has the extra slashes that a client put before a REST API's path. `api_id`, `deployment_id` and
     `resource_id` have the form of AWS's; `arn` is that of the stage: arn:aws:execute-api:REGION:ACCOUNT:API/STAGE.
     Where `route.mock` is not None, `answer.mock` takes the place of the function.
     """
@@ -49,7 +49,7 @@ class Match:
 
 @dataclass
 class _Resource:
-    """A path of an API, with what its methods are answered by."""
+    """A path of an API, with the targets of its methods."""
 
     path: str
     expression: re.Pattern[str]
@@ -81,12 +81,12 @@ class _Table:
         self.default = resources.pop("$default", None)
         plain = [r for r in resources.values() if not any(r.order)]
         self.literal = {r.path.rstrip("/") or "/" if api.kind == "rest" else r.path: r for r in plain}
-        # An HTTP API prefers any path without a greedy parameter, a REST API decides segment by segment.
+        # An HTTP API prefers any path without a greedy parameter; a REST API decides segment by segment.
         self.patterns = sorted(
             (r for r in resources.values() if any(r.order)),
             key=lambda r: (api.kind == "http" and 2 in r.order, r.order, r.path),
         )
-        # A path that begins with the stage's name is that of AWS, unless the API has such a path itself.
+        # A path that begins with the stage's name is AWS's form, unless the API has such a path itself.
         own = any(r.path == self.prefix or r.path.startswith(f"{self.prefix}/") for r in resources.values())
         self.stage_first = bool(self.prefix) and not own
 
@@ -99,7 +99,7 @@ class _Table:
         return self._find(method, first) or self._find(method, second)
 
     def _inside(self, path: str) -> str | None:
-        """What follows the stage's name, if the path begins with it; slashes before it do not count."""
+        """What follows the stage's name, if the path begins with it; extra slashes before it are ignored."""
         if not self.prefix:
             return None
         path = "/" + path.lstrip("/")
@@ -111,7 +111,7 @@ class _Table:
             path = "/" + sent.lstrip("/")
             wanted = path.rstrip("/") or "/"
         else:
-            # API Gateway decodes first, and what a decoded question mark begins is lost (hotsock/voker, pull 8).
+            # API Gateway decodes first, and loses everything from a decoded question mark on (hotsock/voker, pull 8).
             path = wanted = unquote(sent, errors="replace").partition("?")[0]
         resource = self.literal.get(wanted)
         if resource and (route := resource.route(method)):
@@ -130,7 +130,7 @@ class _Table:
 
 
 class Routes:
-    """The routes of all APIs of a template; `kind` is that of the answers where no route matches."""
+    """The routes of all APIs of a template; `kind` is the kind of API that answers if no route matches."""
 
     kind: Kind
 
@@ -143,8 +143,8 @@ class Routes:
     def find(self, request: Request) -> Match | Response:
         """The route that takes the request, or API Gateway's own answer: no such route, a preflight, a mock.
 
-        Where several APIs have the path, the first one in the template answers; one that has it with other methods only
-        says that there is no such route.
+        If several APIs have the path, the first one in the template answers; one that has it only with other methods
+        answers that there is no such route.
         """
         path = _path(request.target)
         for table in self._tables:

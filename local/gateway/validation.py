@@ -1,4 +1,4 @@
-"""What a REST API asks of a request before it reaches the function: an API key, required parameters.
+"""What a REST API requires of a request before it reaches the function: an API key, and parameters.
 
 https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-api-key-source.html
 https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-method-request-validation.html
@@ -31,7 +31,7 @@ def refusal(request: Request, match: Match, keys: Collection[str] = ()) -> Respo
 
 
 def _missing(request: Request, match: Match) -> list[str]:
-    """The names of required parameters that are not there; names of headers are compared as they are spelled."""
+    """The names of the missing required parameters; header names are compared as spelled."""
     there = {
         "header": {name for name, _ in request.headers},
         "path": match.parameters.keys(),

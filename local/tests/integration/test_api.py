@@ -437,7 +437,7 @@ def test_missing_status_code_is_200_and_the_terminal_says_so(server, template):
     got = server.ask("/returns", "POST", json.dumps({"body": "no statusCode"}))
 
     assert (got.status, got.content) == (200, b"no statusCode")
-    assert server.says("the answer has no statusCode; API Gateway takes that for 200\n")
+    assert server.says("the answer has no statusCode; API Gateway takes that as 200\n")
 
 
 SURPRISES = [

@@ -166,7 +166,7 @@ def test_request_over_6_mb_is_refused_as_lambda_does(server):
 
     assert (passes.status, passes.body) == (200, 5 * MB)
     assert (refused.status, refused.body) == (413, {"message": "Request Too Long"})
-    assert server.says(" ms: the event, with the body in it, has more than 6 MB, more than Lambda takes")
+    assert server.says(" ms: the event, including the body, is larger than 6 MB, Lambda's limit")
 
 
 def test_response_over_6_mb_answers_502_and_tells_why(server):

@@ -79,7 +79,7 @@ def test_start_names_what_does_not_run_or_is_not_checked(server):
         "Old has the runtime python3.8 and needs a container engine",
         "Orders without the layer arn:aws:lambda:us-east-1:017000801446:layer:Powertools:18: only a container engine",
         "the JWT authorizer Token is not checked here, every caller is let through: ANY /old, ANY $default",
-        "the header X-Api-Key is asked for, any unless --api-key names one: GET /key",
+        "the header X-Api-Key is required, any key unless --api-key is given: GET /key",
         "Without a route: Alone, Url; to run one: ./run.sh invoke Alone\n",
         f"ANY     http://127.0.0.1:{server.port} ($default)",
     ):
