@@ -391,7 +391,7 @@ def test_clock_that_jumps_changes_nothing(serve, jump):
 
 
 def environments(server):
-    return [pid for pid, line in processes(server.project).items() if "bootstrap.py" in line]
+    return [pid for pid, line in processes(server.project).items() if "start.py" in line]
 
 
 def test_killed_environment_costs_nothing_while_idle_and_one_told_request_while_busy(server):

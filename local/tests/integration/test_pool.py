@@ -907,6 +907,10 @@ PLACES = {
     "multiprocessing.shared_memory.SharedMemory(create=True, size=1)": (NO_SHM, NO_SHM),
     "concurrent.futures.ProcessPoolExecutor(1).submit(int)": (NO_SHM, NO_SHM),
     "multiprocessing.Pipe()": ("", ""),
+    # It imports what the environment was started with.
+    "p = multiprocessing.get_context('spawn').Process(target=print); p.start(); p.join(); assert p.exitcode == 0": (
+        *("", ""),
+    ),
 }
 TRYING = """
 import concurrent.futures, multiprocessing.shared_memory, os, pathlib, sqlite3, subprocess, tempfile
