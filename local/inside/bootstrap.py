@@ -1,12 +1,22 @@
 """The runtime of an execution environment: AWS's runtime client, which gets its invokes over a socket.
 
+<<<<<<< HEAD
 Usage: python start.py HANDLER SOCKET LIFELINE STORAGE READ_ONLY: two file descriptors, the megabytes of /tmp or 0
 where the system does not allow mounts, and directories as in a PATH. AWS's code (awslambdaric) imports the handler,
 builds event, context and logging, and formats errors; only its way to the Lambda Runtime API is another one, so that
 its compiled part, which there is for Linux alone, is not needed. Everything that is taken from its insides stands here.
+=======
+Usage: python bootstrap.py HANDLER SOCKET LIFELINE STORAGE READ_ONLY
+SOCKET and LIFELINE are file descriptors, STORAGE is the size of /tmp in megabytes (0 if the system does not allow
+mounts), READ_ONLY is a list of directories in the form of PATH.
+>>>>>>> english
 
-What comes is `REQUEST`, a JSON list (request id, trace id, ARN, deadline in milliseconds since the epoch, client
-context, tenant) and the event. What goes is `REPLY`, and JSON.
+AWS's code (awslambdaric) imports the handler, builds event, context and logging, and formats errors. Only its
+connection to the Lambda Runtime API is replaced, so that its compiled part, which exists for Linux only, is not needed.
+Everything that relies on its internals is in this file.
+
+A request is `REQUEST`, a JSON list (request id, trace id, ARN, deadline in milliseconds since the epoch, client
+context, tenant) and the event. A reply is `REPLY` and JSON.
 """
 
 import os
@@ -23,11 +33,21 @@ READY, RESULT, ERROR, INIT_ERROR = b"R", b"A", b"E", b"I"
 
 
 def main(handler, connection, line, storage, read_only):
+<<<<<<< HEAD
+=======
+    # Compiling these at every start would take longer than running them.
+    writes, sys.dont_write_bytecode = sys.dont_write_bytecode, False
+>>>>>>> english
     import confinement
     import lifeline
     from container import shm
 
+<<<<<<< HEAD
     if storage:  # while there is one thread: another would keep it from getting user namespaces
+=======
+    sys.dont_write_bytecode = writes
+    if storage:  # while there is one thread: with more, user namespaces are refused
+>>>>>>> english
         confinement.mount(read_only, [sys.prefix, sys.base_prefix, os.path.dirname(__file__)], storage)
     marker = os.environ["AWS_LAMBDA_LOG_STREAM_NAME"].rpartition("]")[2]
     for descriptor in (connection, line):
@@ -37,8 +57,13 @@ def main(handler, connection, line, storage, read_only):
     os.register_at_fork(after_in_child=lambda: os.dup2(nothing, connection, inheritable=False))
     lifeline.watch(line, marker)
     shm.forbid()
+<<<<<<< HEAD
     # What the function imports is its own: nothing of this directory, nor the compiled part of AWS's client.
     for name in ("bootstrap", "lifeline", "confinement", "container", "container.shm"):
+=======
+    # The function can import nothing of this directory, nor the compiled part of AWS's client.
+    for name in ("lifeline", "confinement", "container", "container.shm"):
+>>>>>>> english
         del sys.modules[name]
     sys.path[0] = os.getcwd()
     sys.modules["runtime_client"] = None
@@ -62,13 +87,13 @@ def _runtime(connection):
     bootstrap.ERROR_LOG_LINE_TERMINATE, bootstrap.ERROR_LOG_IDENT = "\n", " "
 
     def advice(record):
-        """A paragraph on updates of the runtime, which do not happen here, before each error of an init."""
+        """Drops the paragraph on runtime updates that precedes every error of an init: there are none here."""
         return record.msg != lambda_unhandled_exception_warning_message
 
     logging.getLogger().addFilter(advice)
 
     class Client(BaseLambdaRuntimeClient):
-        """Newer clients pass on more arguments than are needed here, hence the `**_`."""
+        """Newer clients pass more arguments than are needed here, hence the `**_`."""
 
         ready = False
         used = _Memory().used
@@ -115,7 +140,7 @@ def _runtime(connection):
 
 
 def _read(descriptor, count):
-    """So many bytes; by the number, since a socket object would be closed while Python ends and before its exit."""
+    """Reads `count` bytes. Takes a descriptor, since Python closes a socket object before the process exits."""
     data = os.read(descriptor, count)
     while len(data) < count:
         more = os.read(descriptor, count - len(data))
@@ -126,7 +151,7 @@ def _read(descriptor, count):
 
 
 class _Memory:
-    """The most memory that this process has had, and how much of it is files that could be dropped; in kilobytes."""
+    """The peak memory of this process, and how much of it is pages of files that could be dropped; in kilobytes."""
 
     def __init__(self):
         try:
@@ -136,7 +161,7 @@ class _Memory:
 
     def used(self):
         if self._status is None:
-            # It may be the server's own, since the kernel hands it on to a program that is started.
+            # This may be the server's peak, which the kernel passes on to a program that is started.
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
             return peak // self._unit, peak // self._unit
         return memory(os.pread(self._status, 8192, 0))

@@ -416,7 +416,7 @@ def test_stopped_environment_is_said_with_what_lets_it_go_on(server):
         os.kill(pid, signal.SIGSTOP)
     with ThreadPoolExecutor(1) as client:
         pending = client.submit(server.get)
-        server.says("MyFunction is stopped; let it go on: kill -CONT ")
+        server.says("MyFunction is stopped; to continue: kill -CONT ")
         subprocess.run(re.search("kill -CONT [0-9]+", server.terminal)[0], shell=True, check=True)
 
         assert pending.result() == HELLO
@@ -449,7 +449,7 @@ def test_too_few_files_end_the_start_in_a_line(project, developer, options):
 
     assert done.returncode == 1
     assert done.stderr.strip().splitlines()[-1] == (
-        "Error: at most 50 files may be open, and 64 are needed: ulimit -n 1024"
+        "Error: only 50 files may be open, but 64 are needed: ulimit -n 1024"
     )
     assert "Traceback" not in done.stderr
 
