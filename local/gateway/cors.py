@@ -7,6 +7,7 @@ https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/s
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from local.gateway import errors
 from local.gateway.model import Api, Cors, Request, Response, Route
@@ -36,15 +37,16 @@ def preflight(request: Request, api: Api) -> Response:
 
     A route that takes OPTIONS (ANY, $default) keeps it: aws/serverless-application-model issue 1603.
     """
-    headers = (*errors.ids(api.kind, request.id, request.extended_id), *_headers(request, api, preflight=True))
+    headers = (*errors.ids(api.kind, request), *_headers(request, api, preflight=True))
     return Response(204, headers)
 
 
-def headers(request: Request, api: Api) -> tuple[tuple[str, str], ...]:
-    """What an HTTP API adds to an answer; nothing for a REST API, whose function gives its own."""
+def added(response: Response, request: Request, api: Api) -> Response:
+    """The answer with the headers of an HTTP API; a REST API adds none, since its function gives its own."""
     if not api.cors or api.kind == "rest":
-        return ()
-    return _headers(request, api, preflight=request.method == "OPTIONS")
+        return response
+    headers = _headers(request, api, preflight=request.method == "OPTIONS")
+    return replace(response, headers=response.headers + headers)
 
 
 def _headers(request: Request, api: Api, preflight: bool) -> tuple[tuple[str, str], ...]:

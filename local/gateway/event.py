@@ -121,7 +121,7 @@ def payload_1(request: Request, match: Match, length: bool = False) -> dict[str,
         context["resourceId"] = _route_key(match)
     else:
         context["deploymentId"] = match.deployment_id
-        if route.api_key and (key := first(lists, "x-api-key")):
+        if route.api_key and (key := request.header("x-api-key")):
             identity["apiKey"], identity["apiKeyId"] = key, match.resource_id
         if route.operation:
             context["operationName"] = route.operation
@@ -181,11 +181,6 @@ def payload_2(request: Request, match: Match) -> dict[str, Any]:
     if api.variables:
         found["stageVariables"] = api.variables
     return found
-
-
-def first(lists: dict[str, list[str]], wanted: str) -> str | None:
-    """The first value of the header with a name in lower case."""
-    return next((values[0] for name, values in lists.items() if name.lower() == wanted), None)
 
 
 def media_type(value: str) -> str:

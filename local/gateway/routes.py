@@ -132,16 +132,14 @@ class _Table:
 class Routes:
     """The routes of all APIs of a template; `kind` is that of the answers where no route matches."""
 
-    kind: Kind
-
     def __init__(self, apis: Sequence[Api]) -> None:
         """Raises Ambiguous."""
         self._tables = [_Table(api) for api in apis]
-        self.kind = "http" if apis and all(api.kind == "http" for api in apis) else "rest"
+        self.kind: Kind = "http" if apis and all(api.kind == "http" for api in apis) else "rest"
         self._shared = next((api for api in apis if api.kind == "http" and api.cors), None)
 
     def find(self, request: Request) -> Match | Response:
-        """The route that takes the request, or API Gateway's own answer: no such route, a preflight, a mock.
+        """The route that takes the request, or API Gateway's own answer: no such route, or a preflight.
 
         Where several APIs have the path, the first one in the template answers; one that has it with other methods only
         says that there is no such route.
@@ -149,15 +147,12 @@ class Routes:
         path = _path(request.target)
         for table in self._tables:
             if match := table.find(request.method, path):
-                route = match.route
-                if route.mock and not (route.authorizer or route.api_key or route.required):
-                    return errors.own(route.mock, request.id, request.extended_id, table.api.kind)
                 return match
         own = next((table.api for table in self._tables if any(table.find(method, path) for method in _ANY)), None)
         api = own or self._shared
         if request.method == "OPTIONS" and api and api.kind == "http" and api.cors:
             return cors.preflight(request, api)
-        return errors.no_route(own.kind if own else self.kind, request.id, request.extended_id)
+        return errors.no_route(own.kind if own else self.kind, request)
 
 
 def _path(target: str) -> str:
