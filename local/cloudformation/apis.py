@@ -53,7 +53,6 @@ class _Event:
     """An Api or HttpApi event of a function."""
 
     function: str
-    name: str
     method: str
     path: str
     properties: Mapping[str, Any]
@@ -218,9 +217,7 @@ class _One:
 
     def preflight_authorizer(self) -> Authorizer | None:
         """Of the OPTIONS methods that SAM generates for Cors."""
-        if self._auth.get("AddDefaultAuthorizerToCorsPreflight", True) in (False, "false"):
-            return None
-        return self._access({}, "ANY").authorizer
+        return self._access({}, "OPTIONS").authorizer
 
     def _say(self, remark: str) -> None:
         self._reader._say(remark)
@@ -252,7 +249,7 @@ class _One:
                     continue
                 method = text(properties.get("Method", "ANY")).upper()
                 path = self._path_of(properties.get("Path", "$default"), function)
-                yield _Event(function, name, "ANY" if method in _ANY else method, path, properties)
+                yield _Event(function, "ANY" if method in _ANY else method, path, properties)
 
     def _of_event(self, event: _Event) -> Route:
         model = table(event.properties, "RequestModel")
@@ -280,7 +277,7 @@ class _One:
         elif event or self._auth:
             access = self._access(table(event.properties if event else {}, "Auth"), operation.method)
         else:
-            access = self._secured(openapi.default_security(self._document))
+            access = self._secured(openapi.security(self._document) or ())
         if operation.checks_body:
             self._bodies.append(f"{operation.method} {path}")
         integration = operation.integration or ({"type": "aws_proxy", "function": event.function} if event else {})

@@ -40,10 +40,10 @@ from local.recording import Recorder
 from local.run import Run
 from local.sam.containers import Containers
 from local.sam.context import Context, Once
-from local.sam.engine import container_engine, remove_containers
+from local.sam.engine import container_engine
 from local.server import CannotListen, Server
 
-__all__ = ["container_engine", "remove_containers", "run"]
+__all__ = ["container_engine", "run"]
 
 _FAR_AWAY = 253402300799.0  # in the year 9999, seconds since the epoch
 _QUIET = ("samcli.commands.local.lib", "samcli.lib.providers", "samcli.local.docker", "samcli.local.lambdafn")
@@ -106,7 +106,8 @@ class _ApiService(_Service):
     ) -> None:
         super().__init__(lambda_invoke_context, host, port, ssl_context)
         if disable_authorizer:
-            self._run.reading = lambda_invoke_context.unauthorized()
+            lambda_invoke_context.once.authorize = False
+            self._run.reading = lambda_invoke_context.again()
         static = Path(lambda_invoke_context.get_cwd(), static_dir or "public")
         with _told():
             once = lambda_invoke_context.once
