@@ -11,7 +11,6 @@ import argparse
 import gc
 import os
 import sys
-from collections.abc import Sequence
 from typing import NoReturn
 
 from local.terminal import never_wait
@@ -20,7 +19,9 @@ COMMANDS = ("start-api", "start-lambda", "invoke", "generate-event", "execution"
 
 
 def main(arguments: list[str]) -> None:
-    parser = _options("--stack", "--record", flags=["--no-docker", "--platform-log"])
+    parser = _options("--stack", "--record")
+    for flag in ("--no-docker", "--platform-log"):
+        parser.add_argument(flag, action="store_true")
     parser.add_argument("--api-key", action="append", default=[])
     own, arguments = parser.parse_known_args(arguments)
     command = arguments.pop(0) if arguments and arguments[0] in COMMANDS else "start-api"
@@ -74,13 +75,11 @@ class _Parser(argparse.ArgumentParser):
         _fail(f"{message.removeprefix('argument ')}; see ./run.sh --help")
 
 
-def _options(*names: str, flags: Sequence[str] = ()) -> _Parser:
+def _options(*names: str) -> _Parser:
     """A parser of these options, which leaves all others alone."""
     parser = _Parser(add_help=False, allow_abbrev=False)
     for name in names:
         parser.add_argument(name)
-    for name in flags:
-        parser.add_argument(name, action="store_true")
     return parser
 
 

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from local import lock, manifest, pythons, uv
+from local.terminal import say
 
 TOOLS, VENV = Path(".tools"), Path(".venv")
 LISTS = ("requirements.txt", "local/requirements.txt", "local/inside/requirements.txt")
@@ -235,11 +236,6 @@ def _read(file: Path) -> str:
 
 def _advice(error: Exception) -> str:
     return "" if isinstance(error, NoVenv) else uv.advice(error, "run ./install.sh again")
-
-
-def say(line: str) -> None:
-    """A line for the person at the terminal; stdout is for answers."""
-    print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

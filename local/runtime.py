@@ -88,7 +88,7 @@ def tool(requirement: str, runtime: str, say: Say, architecture: str | None = No
 
     def fill(new: Path, target: list[str], holding: int) -> None:
         say(f"==> Installing {requirement}")
-        _pip_install(holding, *target, f"--target={new}", requirement)
+        uv.run(_UV, "pip", "install", *target, f"--target={new}", requirement, holding=holding)
 
     return _installed(requirement, fill, runtime, say, architecture)
 
@@ -117,7 +117,8 @@ def _make_environment(home: Path, interpreter: Path, say: Say) -> None:
     def fill(new: Path, holding: int) -> None:
         say("==> Installing what Lambda's Python runtime has")
         uv.run(_UV, "venv", "--no-project", "--allow-existing", "--python", interpreter, new, holding=holding)
-        _pip_install(holding, f"--python={new}", "--compile-bytecode", f"--requirements={_INSIDE}")
+        lists = ("--compile-bytecode", f"--requirements={_INSIDE}")
+        uv.run(_UV, "pip", "install", f"--python={new}", *lists, holding=holding)
 
     _make(home, _works, say, fill)
 
@@ -182,7 +183,3 @@ def _make(home: Path, made: Callable[[Path], bool], say: Say, fill: Callable[[Pa
 
 def _locked(say: Say) -> contextlib.AbstractContextManager[int]:
     return lock.held(_TOOLS.resolve().parent, say)
-
-
-def _pip_install(holding: int, *arguments: str) -> None:
-    uv.run(_UV, "pip", "install", *arguments, holding=holding)

@@ -10,9 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from local.gateway.model import Response
+from local.gateway.model import METHODS, Response
 
-_METHODS = ("get", "put", "post", "delete", "options", "head", "patch")
 _ANY = "x-amazon-apigateway-any-method"
 _PLACES = ("query", "header", "path")
 _STATUS = re.compile(r"""["']?statusCode["']?\s*:\s*["']?(\d{3})""")
@@ -41,7 +40,7 @@ def operations(document: Mapping[str, Any]) -> Iterator[Operation]:
         for name, found in item.items() if isinstance(item, dict) else ():
             name = str(name).lower()
             method = "ANY" if name == _ANY else name.upper()
-            if not isinstance(found, dict) or (method != "ANY" and name not in _METHODS):
+            if not isinstance(found, dict) or (method != "ANY" and method not in METHODS):
                 continue
             names = [(one.get("in"), one) for one in (*_listed(item, "parameters"), *_listed(found, "parameters"))]
             validator = _validator(document, found)

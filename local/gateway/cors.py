@@ -10,9 +10,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from local.gateway import errors
-from local.gateway.model import Api, Cors, Request, Response, Route
-
-_ALL = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
+from local.gateway.model import METHODS, Api, Cors, Request, Response, Route
 
 
 def mock(cors: Cors, path: str, methods: Iterable[str]) -> Route:
@@ -20,7 +18,7 @@ def mock(cors: Cors, path: str, methods: Iterable[str]) -> Route:
 
     It answers 200 with `{}` and a line feed, whatever the origin is; without AllowMethods it names the path's own.
     """
-    methods = cors.methods or (_ALL if "ANY" in methods else tuple(sorted({*methods, "OPTIONS"})))
+    methods = cors.methods or (METHODS if "ANY" in methods else tuple(sorted({*methods, "OPTIONS"})))
     headers = [
         ("Access-Control-Allow-Origin", ",".join(cors.origins)),
         ("Access-Control-Allow-Headers", ",".join(cors.headers)),

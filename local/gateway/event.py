@@ -213,8 +213,6 @@ def _headers_1(request: Request, http: bool, length: bool) -> tuple[dict[str, st
         lower = name.lower()
         if lower in dropped and not (length and lower == "content-length"):
             continue
-        if not value.isascii():
-            value = _text(value)
         if (name := names.get(lower) or spelled.get(lower) or name) in lists:
             lists[name].append(value)
         else:
@@ -243,8 +241,6 @@ def _headers_2(request: Request) -> tuple[dict[str, str], list[str]]:
         name = name.lower()
         if name in _HOP_BY_HOP:
             continue
-        if not value.isascii():
-            value = _text(value)
         if name == "cookie":
             cookies += [cookie for piece in value.split(";") if (cookie := piece.strip())]
         elif name in headers:
@@ -313,7 +309,7 @@ def _first_label(host: str) -> str:
 
 
 def _text(value: str) -> str:
-    """A header or parameter whose bytes are no UTF-8, as characters that JSON can hold."""
+    """A parameter whose bytes are no UTF-8, as characters that JSON can hold."""
     return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 

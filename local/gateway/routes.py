@@ -14,11 +14,9 @@ from functools import lru_cache
 from urllib.parse import unquote
 
 from local.gateway import cors, errors
-from local.gateway.model import Api, Kind, Request, Response, Route
+from local.gateway.model import METHODS, Api, Kind, Request, Response, Route
 from local.identifier import identifier
 
-# ANY stands for these. https://docs.aws.amazon.com/apigateway/latest/developerguide/how-to-method-settings.html
-_ANY = frozenset(("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"))
 _PARAMETER = re.compile(r"\{([^{}+]+)(\+?)\}")
 
 
@@ -58,7 +56,7 @@ class _Resource:
     methods: dict[str, Route] = field(default_factory=dict)
 
     def route(self, method: str) -> Route | None:
-        return self.methods.get(method) or (self.methods.get("ANY") if method in _ANY else None)
+        return self.methods.get(method) or (self.methods.get("ANY") if method in METHODS else None)
 
 
 class _Table:
@@ -148,7 +146,7 @@ class Routes:
         for table in self._tables:
             if match := table.find(request.method, path):
                 return match
-        own = next((table.api for table in self._tables if any(table.find(method, path) for method in _ANY)), None)
+        own = next((table.api for table in self._tables if any(table.find(method, path) for method in METHODS)), None)
         api = own or self._shared
         if request.method == "OPTIONS" and api and api.kind == "http" and api.cors:
             return cors.preflight(request, api)

@@ -208,7 +208,6 @@ class Context(InvokeContext):
             arn=self.arn(name),
             handler=handler,
             runtime=config.runtime or "",
-            architecture=found.architecture,
             code=self._directory(config.code_abs_path) if config.code_abs_path else "",
             timeout=config.timeout,
             memory=config.memory,
