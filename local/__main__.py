@@ -65,9 +65,15 @@ def main(arguments: list[str]) -> None:
         recorder = recording.Recorder(own.record) if own.record else None
     except (deployed.NotFound, recording.CannotRecord) as error:
         _fail(str(error))
-    containers = serves and not own.no_docker and bool(sam.container_engine())
-    keys = tuple(own.api_key)
-    sam.run([command, *arguments], containers, used, found, recorder, keys, own.platform_log)
+    sam.run(
+        [command, *arguments],
+        containers=serves and not own.no_docker and bool(sam.container_engine()),
+        aws=used,
+        deployed=found,
+        recorder=recorder,
+        keys=tuple(own.api_key),
+        platform_log=own.platform_log,
+    )
 
 
 class _Parser(argparse.ArgumentParser):

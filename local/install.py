@@ -60,7 +60,8 @@ def install_tools(holding: int) -> None:
         _pip_install(installer, new, holding, *(f"--requirements={name}" for name in LISTS[:2]))
         shutil.rmtree(new / "bootstrap", ignore_errors=True)
         # Whatever the shell says: without it, every start of the tools takes more than a second longer.
-        (_site(new) / "bytecode.pth").write_text("import sys; sys.dont_write_bytecode = False\n")
+        (site,) = new.glob("lib/python3.*/site-packages")
+        (site / "bytecode.pth").write_text("import sys; sys.dont_write_bytecode = False\n")
         fetched = TOOLS / "lambda" / "pythons"
         if fetched.exists():
             (new / "lambda").mkdir()
@@ -218,11 +219,6 @@ def _seconds() -> Iterator[None]:
 
 def _pip_install(program: Path | str, environment: Path, holding: int, *arguments: str) -> None:
     uv.run(program, "pip", "install", f"--python={environment / 'bin' / 'python'}", *arguments, holding=holding)
-
-
-def _site(environment: Path) -> Path:
-    (site,) = environment.glob("lib/python3.*/site-packages")
-    return site
 
 
 def _made_from(environment: Path) -> str | None:

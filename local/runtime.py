@@ -48,7 +48,19 @@ def python(runtime: str, say: Say) -> Path:
     none, from the nearest one, and then every process looks for the right one again. `say` is given a line about each
     step that takes time. Raises InstallError.
     """
-    return _environment(runtime, say) / "bin" / "python"
+    with _looking:
+        if runtime not in _environments:
+            right, fallback = _HOME / runtime, _HOME / f"{runtime}-fallback"
+            number = runtime.removeprefix("python")
+            if not _works(right):
+                with _locked(say) as holding:
+                    found = pythons.find_or_fetch(number, PYTHONS, _UV, say, holding)
+                if found:
+                    _make_environment(right, found, say)
+                elif not _works(fallback):
+                    _make_environment(fallback, pythons.nearest(number, PYTHONS), say)
+            _environments[runtime] = right if _works(right) else fallback
+        return _environments[runtime] / "bin" / "python"
 
 
 def version(runtime: str) -> str:
@@ -91,22 +103,6 @@ def tool(requirement: str, runtime: str, say: Say, architecture: str | None = No
         uv.run(_UV, "pip", "install", *target, f"--target={new}", requirement, holding=holding)
 
     return _installed(requirement, fill, runtime, say, architecture)
-
-
-def _environment(runtime: str, say: Say) -> Path:
-    with _looking:
-        if runtime not in _environments:
-            right, fallback = _HOME / runtime, _HOME / f"{runtime}-fallback"
-            number = runtime.removeprefix("python")
-            if not _works(right):
-                with _locked(say) as holding:
-                    found = pythons.find_or_fetch(number, PYTHONS, _UV, say, holding)
-                if found:
-                    _make_environment(right, found, say)
-                elif not _works(fallback):
-                    _make_environment(fallback, pythons.nearest(number, PYTHONS), say)
-            _environments[runtime] = right if _works(right) else fallback
-        return _environments[runtime]
 
 
 def _works(environment: Path) -> bool:
