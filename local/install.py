@@ -26,6 +26,7 @@ TEMPLATE, CODE = Path("template.yaml"), Path("src")
 # What .venv gets besides, in this order; the function's own versions come first.
 BESIDES = (Path("tests/requirements.txt"), Path("requirements.txt"))
 COMMANDS = ("aws", "sam", "uv", "uvx")
+AGAIN = "run ./install.sh again"
 
 
 def main(arguments: list[str]) -> None:
@@ -36,11 +37,11 @@ def main(arguments: list[str]) -> None:
         try:
             install_tools(holding)
         except (uv.InstallError, OSError) as error:
-            sys.exit(f"install.sh: could not install the tools: {error}{_advice(error)}")
+            sys.exit(f"install.sh: could not install the tools: {error}{uv.advice(error, AGAIN)}")
         try:
             install_venv(holding, quiet=lenient)
         except (uv.InstallError, OSError) as error:
-            line = f"install.sh: could not install what tests need into .venv: {error}{_advice(error)}"
+            line = f"install.sh: could not install what tests need into .venv: {error}{uv.advice(error, AGAIN)}"
             say(line) if lenient else sys.exit(line)
 
 
@@ -141,7 +142,7 @@ def _installer(new: Path, holding: int) -> Path | str:
     pip, place = [sys.executable, "-m", "pip"], [f"--target={bootstrap}"]
     if subprocess.run([*pip, "--version"], capture_output=True, check=False).returncode:  # as on Debian
         if subprocess.run([sys.executable, "-m", "venv", bootstrap], capture_output=True, check=False).returncode:
-            raise NoVenv(
+            raise uv.InstallError(
                 f"{sys.executable} has neither pip nor a working venv module; "
                 "on Debian or Ubuntu: sudo apt install python3-venv"
             )
@@ -159,10 +160,6 @@ def _installer(new: Path, holding: int) -> Path | str:
     if done.returncode:
         raise uv.InstallError(f"could not download uv: {uv.reason(done.stderr)}")
     return bootstrap / "bin" / "uv"
-
-
-class NoVenv(uv.InstallError):
-    """Python's own module is broken or missing, as Debian ships it."""
 
 
 @contextlib.contextmanager
@@ -228,10 +225,6 @@ def _made_from(environment: Path) -> str | None:
 
 def _read(file: Path) -> str:
     return manifest.text(file) if file.exists() else ""
-
-
-def _advice(error: Exception) -> str:
-    return "" if isinstance(error, NoVenv) else uv.advice(error, "run ./install.sh again")
 
 
 if __name__ == "__main__":
