@@ -119,11 +119,6 @@ class Environment:
         )
 
     @property
-    def ready(self) -> bool:
-        """Whether its init is over."""
-        return self._ready.done()
-
-    @property
     def since(self) -> float | None:
         """When its current invoke began, on the event loop's clock."""
         return self._turn.since if self._turn else None

@@ -1,15 +1,8 @@
 """The runtime of an execution environment: AWS's runtime client, which gets its invokes over a socket.
 
-<<<<<<< HEAD
-Usage: python start.py HANDLER SOCKET LIFELINE STORAGE READ_ONLY: two file descriptors, the megabytes of /tmp or 0
-where the system does not allow mounts, and directories as in a PATH. AWS's code (awslambdaric) imports the handler,
-builds event, context and logging, and formats errors; only its way to the Lambda Runtime API is another one, so that
-its compiled part, which there is for Linux alone, is not needed. Everything that is taken from its insides stands here.
-=======
-Usage: python bootstrap.py HANDLER SOCKET LIFELINE STORAGE READ_ONLY
+Usage: python start.py HANDLER SOCKET LIFELINE STORAGE READ_ONLY
 SOCKET and LIFELINE are file descriptors, STORAGE is the size of /tmp in megabytes (0 if the system does not allow
 mounts), READ_ONLY is a list of directories in the form of PATH.
->>>>>>> english
 
 AWS's code (awslambdaric) imports the handler, builds event, context and logging, and formats errors. Only its
 connection to the Lambda Runtime API is replaced, so that its compiled part, which exists for Linux only, is not needed.
@@ -33,21 +26,11 @@ READY, RESULT, ERROR, INIT_ERROR = b"R", b"A", b"E", b"I"
 
 
 def main(handler, connection, line, storage, read_only):
-<<<<<<< HEAD
-=======
-    # Compiling these at every start would take longer than running them.
-    writes, sys.dont_write_bytecode = sys.dont_write_bytecode, False
->>>>>>> english
     import confinement
     import lifeline
     from container import shm
 
-<<<<<<< HEAD
-    if storage:  # while there is one thread: another would keep it from getting user namespaces
-=======
-    sys.dont_write_bytecode = writes
     if storage:  # while there is one thread: with more, user namespaces are refused
->>>>>>> english
         confinement.mount(read_only, [sys.prefix, sys.base_prefix, os.path.dirname(__file__)], storage)
     marker = os.environ["AWS_LAMBDA_LOG_STREAM_NAME"].rpartition("]")[2]
     for descriptor in (connection, line):
@@ -57,13 +40,8 @@ def main(handler, connection, line, storage, read_only):
     os.register_at_fork(after_in_child=lambda: os.dup2(nothing, connection, inheritable=False))
     lifeline.watch(line, marker)
     shm.forbid()
-<<<<<<< HEAD
-    # What the function imports is its own: nothing of this directory, nor the compiled part of AWS's client.
-    for name in ("bootstrap", "lifeline", "confinement", "container", "container.shm"):
-=======
     # The function can import nothing of this directory, nor the compiled part of AWS's client.
-    for name in ("lifeline", "confinement", "container", "container.shm"):
->>>>>>> english
+    for name in ("bootstrap", "lifeline", "confinement", "container", "container.shm"):
         del sys.modules[name]
     sys.path[0] = os.getcwd()
     sys.modules["runtime_client"] = None

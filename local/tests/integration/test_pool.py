@@ -42,9 +42,7 @@ class Engine:
 
     def __init__(self, directory, output):
         self.code, self.output, self.pool = directory, output, None
-        self.function = Function(
-            "MyFunction", "my-function", ARN, "app.handler", "python3.13", "x86_64", str(directory), 10, 256
-        )
+        self.function = Function("MyFunction", "my-function", ARN, "app.handler", "python3.13", str(directory), 10, 256)
 
     def save(self, source, name="app.py"):
         (self.code / name).write_text(textwrap.dedent(source))
