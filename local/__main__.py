@@ -11,7 +11,6 @@ import argparse
 import gc
 import os
 import sys
-from collections.abc import Sequence
 from typing import NoReturn
 
 from local.terminal import never_wait
@@ -20,7 +19,9 @@ COMMANDS = ("start-api", "start-lambda", "invoke", "generate-event", "execution"
 
 
 def main(arguments: list[str]) -> None:
-    parser = _options("--stack", "--record", flags=["--no-docker", "--platform-log"])
+    parser = _options("--stack", "--record")
+    for flag in ("--no-docker", "--platform-log"):
+        parser.add_argument(flag, action="store_true")
     parser.add_argument("--api-key", action="append", default=[])
     own, arguments = parser.parse_known_args(arguments)
     command = arguments.pop(0) if arguments and arguments[0] in COMMANDS else "start-api"
@@ -64,9 +65,15 @@ def main(arguments: list[str]) -> None:
         recorder = recording.Recorder(own.record) if own.record else None
     except (deployed.NotFound, recording.CannotRecord) as error:
         _fail(str(error))
-    containers = serves and not own.no_docker and bool(sam.container_engine())
-    keys = tuple(own.api_key)
-    sam.run([command, *arguments], containers, used, found, recorder, keys, own.platform_log)
+    sam.run(
+        [command, *arguments],
+        containers=serves and not own.no_docker and bool(sam.container_engine()),
+        aws=used,
+        deployed=found,
+        recorder=recorder,
+        keys=tuple(own.api_key),
+        platform_log=own.platform_log,
+    )
 
 
 class _Parser(argparse.ArgumentParser):
@@ -74,13 +81,11 @@ class _Parser(argparse.ArgumentParser):
         _fail(f"{message.removeprefix('argument ')}; see ./run.sh --help")
 
 
-def _options(*names: str, flags: Sequence[str] = ()) -> _Parser:
+def _options(*names: str) -> _Parser:
     """A parser of these options that leaves all others alone."""
     parser = _Parser(add_help=False, allow_abbrev=False)
     for name in names:
         parser.add_argument(name)
-    for name in flags:
-        parser.add_argument(name, action="store_true")
     return parser
 
 

@@ -66,7 +66,7 @@ class Accepting:
         except OSError:  # no file descriptor, or no memory
             if self._make_room():
                 self._pause()
-            return None
+            return
         task = self._loop.create_task(self._loop.connect_accepted_socket(self._connect, connection, ssl=self._tls))
         self._tasks.add(task)
         task.add_done_callback(self._accepted)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from local.engine import CannotRun, Function, Invoke, Result, StillRunning, TooLarge
-from local.gateway import answer, authorizer, event, limits, validation
+from local.gateway import answer, authorizer, errors, event, limits, validation
 from local.gateway.model import Request, Response, Route
 from local.gateway.routes import Match
 from local.project import Project
@@ -69,15 +69,13 @@ class ApiGateway:
         ]
 
     def refused(self, status: int, request: Request) -> Response:
-        return answer.refused(status, self._run.reading.project.routes.kind, request.id, request.extended_id)
+        return errors.refused(status, self._run.reading.project.routes.kind, request)
 
     async def answer(self, request: Request) -> Response:
         project = await self._run.project()
         match = project.routes.find(request)
         if isinstance(match, Response):
             return self._static_file(request) or self._no_route(request, match, project)
-        if not (route := match.route).authorizer and not route.api_key and not route.required:
-            return await self._integrate(request, match, project, None)
         context = await self._authorize(request, match, project)
         if isinstance(context, Response):
             return context
@@ -147,7 +145,7 @@ class ApiGateway:
         tenant = request.header("x-amz-tenant-id") if function.tenants else None
         if function.tenants and not tenant:
             text = "the function needs a tenant id; send the header X-Amz-Tenant-Id"
-            return answer.refused(400, match.api.kind, request.id, request.extended_id, text)
+            return errors.refused(400, match.api.kind, request, text)
         payload = json.dumps(content, separators=(",", ":")).encode()
         try:
             return await self._run.engine.invoke(

@@ -26,7 +26,6 @@ class Function:
     arn: str
     handler: str
     runtime: str
-    architecture: str
     code: str
     timeout: int
     memory: int

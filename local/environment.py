@@ -100,7 +100,8 @@ class Environment:
         _, interpreter, path = self.code
         read_only = os.pathsep.join(filter(os.path.isdir, (self.function.code, *self.function.layers, *path)))
         storage = str(self.function.storage if mounts else 0)
-        command = [interpreter, bootstrap.__file__, handler, str(connection), str(line), storage, read_only]
+        start = os.path.join(os.path.dirname(bootstrap.__file__), "start.py")
+        command = [interpreter, start, handler, str(connection), str(line), storage, read_only]
         environment = variables(self.function, interpreter, path, self._marker)
         if wrapper := environment.get("AWS_LAMBDA_EXEC_WRAPPER"):
             # Through a shell, as on Lambda: if the file is missing, it exits with status 127.
@@ -116,11 +117,6 @@ class Environment:
             pass_fds=[connection, line],
             start_new_session=True,
         )
-
-    @property
-    def ready(self) -> bool:
-        """Whether its init is over."""
-        return self._ready.done()
 
     @property
     def since(self) -> float | None:

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from local import lock, manifest, pythons, uv
+from local.terminal import say
 
 TOOLS, VENV = Path(".tools"), Path(".venv")
 LISTS = ("requirements.txt", "local/requirements.txt", "local/inside/requirements.txt")
@@ -25,6 +26,7 @@ TEMPLATE, CODE = Path("template.yaml"), Path("src")
 # What else .venv gets, in this order; the function's own versions come first.
 BESIDES = (Path("tests/requirements.txt"), Path("requirements.txt"))
 COMMANDS = ("aws", "sam", "uv", "uvx")
+AGAIN = "run ./install.sh again"
 
 
 def main(arguments: list[str]) -> None:
@@ -35,11 +37,11 @@ def main(arguments: list[str]) -> None:
         try:
             install_tools(holding)
         except (uv.InstallError, OSError) as error:
-            sys.exit(f"install.sh: could not install the tools: {error}{_advice(error)}")
+            sys.exit(f"install.sh: could not install the tools: {error}{uv.advice(error, AGAIN)}")
         try:
             install_venv(holding, quiet=lenient)
         except (uv.InstallError, OSError) as error:
-            line = f"install.sh: could not install packages into .venv: {error}{_advice(error)}"
+            line = f"install.sh: could not install packages into .venv: {error}{uv.advice(error, AGAIN)}"
             say(line) if lenient else sys.exit(line)
 
 
@@ -59,7 +61,8 @@ def install_tools(holding: int) -> None:
         _pip_install(installer, new, holding, *(f"--requirements={name}" for name in LISTS[:2]))
         shutil.rmtree(new / "bootstrap", ignore_errors=True)
         # Whatever the shell says: without bytecode, every start of the tools takes more than a second longer.
-        (_site(new) / "bytecode.pth").write_text("import sys; sys.dont_write_bytecode = False\n")
+        (site,) = new.glob("lib/python3.*/site-packages")
+        (site / "bytecode.pth").write_text("import sys; sys.dont_write_bytecode = False\n")
         fetched = TOOLS / "lambda" / "pythons"
         if fetched.exists():
             (new / "lambda").mkdir()
@@ -139,7 +142,7 @@ def _installer(new: Path, holding: int) -> Path | str:
     pip, place = [sys.executable, "-m", "pip"], [f"--target={bootstrap}"]
     if subprocess.run([*pip, "--version"], capture_output=True, check=False).returncode:  # as on Debian
         if subprocess.run([sys.executable, "-m", "venv", bootstrap], capture_output=True, check=False).returncode:
-            raise NoVenv(
+            raise uv.InstallError(
                 f"{sys.executable} has neither pip nor a working venv module; "
                 "on Debian or Ubuntu: sudo apt install python3-venv"
             )
@@ -157,10 +160,6 @@ def _installer(new: Path, holding: int) -> Path | str:
     if done.returncode:
         raise uv.InstallError(f"could not download uv: {uv.reason(done.stderr)}")
     return bootstrap / "bin" / "uv"
-
-
-class NoVenv(uv.InstallError):
-    """Python's own venv module is broken or missing, as on Debian."""
 
 
 @contextlib.contextmanager
@@ -219,11 +218,6 @@ def _pip_install(program: Path | str, environment: Path, holding: int, *argument
     uv.run(program, "pip", "install", f"--python={environment / 'bin' / 'python'}", *arguments, holding=holding)
 
 
-def _site(environment: Path) -> Path:
-    (site,) = environment.glob("lib/python3.*/site-packages")
-    return site
-
-
 def _made_from(environment: Path) -> str | None:
     """What the environment was made from; None if it is incomplete or its Python is gone."""
     return _read(environment / "installed") if (environment / "bin" / "python").exists() else None
@@ -231,15 +225,6 @@ def _made_from(environment: Path) -> str | None:
 
 def _read(file: Path) -> str:
     return manifest.text(file) if file.exists() else ""
-
-
-def _advice(error: Exception) -> str:
-    return "" if isinstance(error, NoVenv) else uv.advice(error, "run ./install.sh again")
-
-
-def say(line: str) -> None:
-    """A line for the person at the terminal; stdout is for answers."""
-    print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

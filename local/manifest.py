@@ -135,8 +135,9 @@ def install(found: Manifest, program: Path | str, python: Path | str, *options: 
 
 def text(file: Path) -> str:
     """The text of a UTF-8 file. Raises InstallError for any other encoding, and OSError."""
+    name = os.path.relpath(file)
     if not file.is_file():  # reading a FIFO would block for ever
-        raise InstallError(f"{_short(file)} is not a file")
+        raise InstallError(f"{name} is not a file")
     data = file.read_bytes()
     try:
         if b"\0" not in data:
@@ -144,7 +145,6 @@ def text(file: Path) -> str:
     except UnicodeDecodeError:
         pass
     found = "UTF-16" if b"\0" in data else "LATIN1"
-    name = _short(file)
     raise InstallError(f"{name} is not UTF-8; convert it: iconv -f {found} -t UTF-8 {name} >new && mv new {name}")
 
 
@@ -204,7 +204,3 @@ def _sources(place: Path) -> Iterator[Path]:
 
 def _absolute(path: Path | str) -> Path:
     return Path(os.path.abspath(path))
-
-
-def _short(file: Path) -> str:
-    return os.path.relpath(file)

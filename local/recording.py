@@ -47,8 +47,7 @@ class Recorder:
         outcome = {"error": answer} if result.error else {"answer": _without_secrets(answer)}
         made = {"handler": function.handler, "event": _without_secrets(event), **outcome}
         slug = re.sub(r"[^a-z0-9]+", "-", f"{method}{path}".lower()).strip("-")[:_LONG]
-        file = self._new(slug)
-        with file:
+        with self._new(slug) as file:
             file.write(json.dumps(made, indent=2, ensure_ascii=False) + "\n")
         return Path(file.name)
 

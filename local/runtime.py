@@ -48,7 +48,19 @@ def python(runtime: str, say: Say) -> Path:
     nearest version, and every process looks for the right one again. `say` gets a line about each step that takes time.
     Raises InstallError.
     """
-    return _environment(runtime, say) / "bin" / "python"
+    with _looking:
+        if runtime not in _environments:
+            right, fallback = _HOME / runtime, _HOME / f"{runtime}-fallback"
+            number = runtime.removeprefix("python")
+            if not _works(right):
+                with _locked(say) as holding:
+                    found = pythons.find_or_fetch(number, PYTHONS, _UV, say, holding)
+                if found:
+                    _make_environment(right, found, say)
+                elif not _works(fallback):
+                    _make_environment(fallback, pythons.nearest(number, PYTHONS), say)
+            _environments[runtime] = right if _works(right) else fallback
+        return _environments[runtime] / "bin" / "python"
 
 
 def version(runtime: str) -> str:
@@ -88,25 +100,9 @@ def tool(requirement: str, runtime: str, say: Say, architecture: str | None = No
 
     def fill(new: Path, target: list[str], holding: int) -> None:
         say(f"==> Installing {requirement}")
-        _pip_install(holding, *target, f"--target={new}", requirement)
+        uv.run(_UV, "pip", "install", *target, f"--target={new}", requirement, holding=holding)
 
     return _installed(requirement, fill, runtime, say, architecture)
-
-
-def _environment(runtime: str, say: Say) -> Path:
-    with _looking:
-        if runtime not in _environments:
-            right, fallback = _HOME / runtime, _HOME / f"{runtime}-fallback"
-            number = runtime.removeprefix("python")
-            if not _works(right):
-                with _locked(say) as holding:
-                    found = pythons.find_or_fetch(number, PYTHONS, _UV, say, holding)
-                if found:
-                    _make_environment(right, found, say)
-                elif not _works(fallback):
-                    _make_environment(fallback, pythons.nearest(number, PYTHONS), say)
-            _environments[runtime] = right if _works(right) else fallback
-        return _environments[runtime]
 
 
 def _works(environment: Path) -> bool:
@@ -117,7 +113,8 @@ def _make_environment(home: Path, interpreter: Path, say: Say) -> None:
     def fill(new: Path, holding: int) -> None:
         say("==> Installing the packages of Lambda's Python runtime")
         uv.run(_UV, "venv", "--no-project", "--allow-existing", "--python", interpreter, new, holding=holding)
-        _pip_install(holding, f"--python={new}", "--compile-bytecode", f"--requirements={_INSIDE}")
+        lists = ("--compile-bytecode", f"--requirements={_INSIDE}")
+        uv.run(_UV, "pip", "install", f"--python={new}", *lists, holding=holding)
 
     _make(home, _works, say, fill)
 
@@ -182,7 +179,3 @@ def _make(home: Path, made: Callable[[Path], bool], say: Say, fill: Callable[[Pa
 
 def _locked(say: Say) -> contextlib.AbstractContextManager[int]:
     return lock.held(_TOOLS.resolve().parent, say)
-
-
-def _pip_install(holding: int, *arguments: str) -> None:
-    uv.run(_UV, "pip", "install", *arguments, holding=holding)

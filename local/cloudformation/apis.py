@@ -53,7 +53,6 @@ class _Event:
     """An Api or HttpApi event of a function."""
 
     function: str
-    name: str
     method: str
     path: str
     properties: Mapping[str, Any]
@@ -215,9 +214,7 @@ class _One:
 
     def preflight_authorizer(self) -> Authorizer | None:
         """The authorizer of the OPTIONS methods that SAM generates for Cors."""
-        if self._auth.get("AddDefaultAuthorizerToCorsPreflight", True) in (False, "false"):
-            return None
-        return self._access({}, "ANY").authorizer
+        return self._access({}, "OPTIONS").authorizer
 
     def _say(self, remark: str) -> None:
         self._reader._say(remark)
@@ -249,7 +246,7 @@ class _One:
                     continue
                 method = text(properties.get("Method", "ANY")).upper()
                 path = self._path_of(properties.get("Path", "$default"), function)
-                yield _Event(function, name, "ANY" if method in _ANY else method, path, properties)
+                yield _Event(function, "ANY" if method in _ANY else method, path, properties)
 
     def _of_event(self, event: _Event) -> Route:
         model = table(event.properties, "RequestModel")
@@ -277,7 +274,7 @@ class _One:
         elif event or self._auth:
             access = self._access(table(event.properties if event else {}, "Auth"), operation.method)
         else:
-            access = self._secured(openapi.default_security(self._document))
+            access = self._secured(openapi.security(self._document) or ())
         if operation.checks_body:
             self._bodies.append(f"{operation.method} {path}")
         integration = operation.integration or ({"type": "aws_proxy", "function": event.function} if event else {})
@@ -344,13 +341,9 @@ class _One:
             route = self._route(method, path, "", access, operation=operation, required=required)
             yield replace(route, mock=answer)
         elif kind == "aws_proxy" and (function := integration.get("function") or self._function_of(uri)):
-            known = self._reader._function(self._reader._path, function)
-            if not known:
-                self._say(
-                    f"{method} {path} of {self._name} cannot be answered: the template has no function {function}"
-                )
+            full = self._full(function, f"{method} {path} of {self._name} cannot be answered")
             payload = integration.get("payloadFormatVersion")
-            yield self._route(method, path, known or self._full(function), access, payload, operation, required)
+            yield self._route(method, path, full, access, payload, operation, required)
         else:
             what = f"an integration of the type {service or kind}" if kind else "no integration"
             self._say(f"{method} {path} of {self._name} is not served: it has {what}, and here only functions answer")
@@ -404,39 +397,25 @@ class _One:
             sources = [("header", text(identity.get("Header", "Authorization")))]
         else:
             sources = [(place, text(one)) for key, place in _IDENTITY.items() for one in _list(identity.get(key))]
-        return self._authorizer(
-            name,
-            properties["FunctionArn"],
-            token,
-            sources,
-            properties.get("AuthorizerPayloadFormatVersion"),
-            properties.get("EnableSimpleResponses"),
-            identity.get("ValidationExpression"),
-        )
+        own = {"AuthorizerUri": properties["FunctionArn"]}
+        own["IdentityValidationExpression"] = identity.get("ValidationExpression")
+        return self._authorizer(name, token, sources, {**properties, **own})
 
     def _authorizer(
-        self,
-        name: str,
-        uri: Any,
-        token: bool,
-        sources: list[tuple[str, str]],
-        payload: Any,
-        simple: Any,
-        validation: Any,
+        self, name: str, token: bool, sources: list[tuple[str, str]], properties: Mapping[str, Any]
     ) -> Authorizer:
-        function = self._function_of(uri) or text(uri)
-        known = self._reader._function(self._reader._path, function)
-        if not known:
-            self._say(
-                f"the authorizer {name} of {self._name} refuses everybody: the template has no function {function}"
-            )
+        """`properties` are those of AWS::ApiGateway::Authorizer or AWS::ApiGatewayV2::Authorizer."""
+        uri, validation = properties.get("AuthorizerUri"), properties.get("IdentityValidationExpression")
+        two = text(properties.get("AuthorizerPayloadFormatVersion")) in ("2.0", "2")
         return Authorizer(
             name=name,
-            function=known or self._full(function),
+            function=self._full(
+                self._function_of(uri) or text(uri), f"the authorizer {name} of {self._name} refuses everybody"
+            ),
             type="token" if token else "request",
-            payload="2.0" if self._kind == "http" and text(payload) in ("2.0", "2") else "1.0",
+            payload="2.0" if self._kind == "http" and two else "1.0",
             sources=tuple(sources),
-            simple=simple in (True, "true"),
+            simple=properties.get("EnableSimpleResponses") in (True, "true"),
             validation=None if validation is None else text(validation),
         )
 
@@ -453,16 +432,10 @@ class _One:
                 access = replace(self._access({"Authorizer": name}, "ANY"), api_key=access.api_key)
             elif kind in ("token", "request"):
                 header = scheme.get("name") if scheme.get("in") == "header" else None
-                sources = [("header", text(header or "Authorization"))] if kind == "token" else _sources(extension)
-                made = self._authorizer(
-                    name,
-                    extension.get("authorizerUri"),
-                    kind == "token",
-                    sources,
-                    extension.get("authorizerPayloadFormatVersion"),
-                    extension.get("enableSimpleResponses"),
-                    extension.get("identityValidationExpression"),
-                )
+                sources = _sources(extension.get("identitySource"))
+                if kind == "token":
+                    sources = [("header", text(header or "Authorization"))]
+                made = self._authorizer(name, kind == "token", sources, _capitalized(extension))
                 access = replace(access, authorizer=made)
             elif text(scheme.get("name")).lower() == "x-api-key" and not extension:
                 access = replace(access, api_key=True)
@@ -488,17 +461,8 @@ class _One:
         found = table(self._reader._resources.get(name), "Properties")
         if kind == "CUSTOM" and "AuthorizerUri" in found:
             token = text(found.get("Type", found.get("AuthorizerType"))).upper() == "TOKEN"
-            given = found.get("IdentitySource")
-            made = self._authorizer(
-                text(found.get("Name", name)),
-                found["AuthorizerUri"],
-                token,
-                _sources({"identitySource": given}),
-                found.get("AuthorizerPayloadFormatVersion"),
-                found.get("EnableSimpleResponses"),
-                found.get("IdentityValidationExpression"),
-            )
-            return _Access(made, key)
+            sources = _sources(found.get("IdentitySource"))
+            return _Access(self._authorizer(text(found.get("Name", name)), token, sources, found), key)
         what = {"COGNITO_USER_POOLS": "Cognito", "JWT": "JWT"}.get(kind, "unknown")
         return _Access(api_key=key, unchecked=f"the {what} authorizer {found.get('Name', name)}".rstrip())
 
@@ -516,8 +480,12 @@ class _One:
             path, name = f"/{text(properties['PathPart'])}{path}", text(properties.get("ParentId"))
         return path or "/"
 
-    def _full(self, name: str) -> str:
-        return self._reader._function(self._reader._path, name) or self._reader._full(name)
+    def _full(self, function: str, without: str = "") -> str:
+        """The function's full path. `without` is what comes of it where the template has no such function."""
+        known = self._reader._function(self._reader._path, function)
+        if without and not known:
+            self._say(f"{without}: the template has no function {function}")
+        return known or self._reader._full(function)
 
 
 def _function_in(uri: Any) -> str:
@@ -544,9 +512,13 @@ def _as_extension(integration: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _sources(authorizer: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _capitalized(extension: Mapping[str, Any]) -> dict[str, Any]:
+    """An extension of OpenAPI as CloudFormation spells it."""
+    return {text(key)[:1].upper() + text(key)[1:]: one for key, one in extension.items()}
+
+
+def _sources(given: Any) -> list[tuple[str, str]]:
     """Identity sources such as method.request.header.Authorization: a list, or a text with commas."""
-    given = authorizer.get("identitySource")
     given = given.split(",") if isinstance(given, str) else _list(given)
     found = [match for one in given if (match := _SOURCE.fullmatch(text(one).strip()))]
     return [(_PLACES.get(match[1], match[1]), match[2]) for match in found]
@@ -585,8 +557,7 @@ def _cors_rest(properties: Mapping[str, Any]) -> Cors | None:
 
 def _cors_http(properties: Mapping[str, Any], document: Mapping[str, Any]) -> Cors | None:
     """The settings of `CorsConfiguration`, where true means every origin, or of the document's extension."""
-    extension = table(document, "x-amazon-apigateway-cors")
-    given = properties.get("CorsConfiguration") or {key[:1].upper() + key[1:]: one for key, one in extension.items()}
+    given = properties.get("CorsConfiguration") or _capitalized(table(document, "x-amazon-apigateway-cors"))
     if not given or given == "false":
         return None
     given = given if isinstance(given, dict) else {"AllowOrigins": ["*"]}

@@ -15,14 +15,11 @@ from typing import Any
 
 from local.identifier import identifier
 
-_REGIONAL = "arn:{partition}:%s:{region}:{account}:%s"
-_API_HOST = "{id10}.execute-api.{region}.{suffix}"
-_DATABASE = "{lower}.{id12}.{region}.rds.{suffix}"
 _PORTS = {"postgres": "5432", "mysql": "3306", "mariadb": "3306", "oracle": "1521", "sqlserver": "1433"}
 
 
 def _arn(service: str, rest: str) -> str:
-    return _REGIONAL % (service, rest)
+    return f"arn:{{partition}}:{service}:{{region}}:{{account}}:{rest}"
 
 
 _FUNCTION = {"": "{name}", "Arn": _arn("lambda", "function:{name}")}
@@ -40,7 +37,8 @@ _REST_API = {
     "Stage": "{StageName}",
     "Deployment": "{id6}",
 }
-_HTTP_API = {"": "{id10}", "ApiId": "{id10}", "ApiEndpoint": f"https://{_API_HOST}", "Stage": "{StageName}"}
+_API_URL = "https://{id10}.execute-api.{region}.{suffix}"
+_HTTP_API = {"": "{id10}", "ApiId": "{id10}", "ApiEndpoint": _API_URL, "Stage": "{StageName}"}
 _MACHINE = {"": _arn("states", "stateMachine:{name}"), "Arn": _arn("states", "stateMachine:{name}"), "Name": "{name}"}
 _STACK = {"": _arn("cloudformation", "stack/{stack}-{name}/{uuid}")}
 
@@ -141,7 +139,7 @@ _TYPES: dict[str, tuple[str, dict[str, str]]] = {
         {
             "": "{lower}",
             "DBInstanceArn": _arn("rds", "db:{lower}"),
-            "Endpoint.Address": _DATABASE,
+            "Endpoint.Address": "{lower}.{id12}.{region}.rds.{suffix}",
             "Endpoint.Port": "{port}",
         },
     ),

@@ -10,11 +10,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from local.gateway.model import Response
+from local.gateway.model import METHODS, Response
 
-_METHODS = ("get", "put", "post", "delete", "options", "head", "patch")
 _ANY = "x-amazon-apigateway-any-method"
-_PLACES = {"query": "query", "header": "header", "path": "path"}
+_PLACES = ("query", "header", "path")
 _STATUS = re.compile(r"""["']?statusCode["']?\s*:\s*["']?(\d{3})""")
 
 
@@ -41,7 +40,7 @@ def operations(document: Mapping[str, Any]) -> Iterator[Operation]:
         for name, found in item.items() if isinstance(item, dict) else ():
             name = str(name).lower()
             method = "ANY" if name == _ANY else name.upper()
-            if not isinstance(found, dict) or (method != "ANY" and name not in _METHODS):
+            if not isinstance(found, dict) or (method != "ANY" and method not in METHODS):
                 continue
             names = [(one.get("in"), one) for one in (*_listed(item, "parameters"), *_listed(found, "parameters"))]
             validator = _validator(document, found)
@@ -50,9 +49,9 @@ def operations(document: Mapping[str, Any]) -> Iterator[Operation]:
                 path=str(path),
                 integration=table(found, "x-amazon-apigateway-integration"),
                 id=found.get("operationId"),
-                security=_security(found),
+                security=security(found),
                 required=tuple(
-                    (_PLACES[place], str(one.get("name")))
+                    (place, str(one.get("name")))
                     for place, one in names
                     if place in _PLACES and one.get("required") is True and validator.get("validateRequestParameters")
                 ),
@@ -60,9 +59,11 @@ def operations(document: Mapping[str, Any]) -> Iterator[Operation]:
             )
 
 
-def default_security(document: Mapping[str, Any]) -> tuple[str, ...]:
-    """The names of the schemes that an operation without its own requires."""
-    return _security(document) or ()
+def security(value: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """The names of the schemes that a document or an operation requires, or None if it does not say."""
+    if not isinstance(value.get("security"), list):
+        return None
+    return tuple(name for one in _listed(value, "security") for name in one)
 
 
 def schemes(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -105,12 +106,6 @@ def table(value: Any, key: str) -> dict[str, Any]:
 def _listed(value: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
     found = value.get(key)
     return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
-
-
-def _security(value: Mapping[str, Any]) -> tuple[str, ...] | None:
-    if not isinstance(value.get("security"), list):
-        return None
-    return tuple(name for one in _listed(value, "security") for name in one)
 
 
 def _validator(document: Mapping[str, Any], operation: Mapping[str, Any]) -> dict[str, Any]:

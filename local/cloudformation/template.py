@@ -148,9 +148,7 @@ class Template:
     def parameters_of(self, logical_id: str) -> dict[str, Any]:
         """The parameters that the template passes to a nested stack."""
         properties = self._plain(self.resources[logical_id].get("Properties"))
-        given = self._plain(properties.get("Parameters"))
-        found = {name: self.value(value, _Place()) for name, value in given.items()}
-        return {name: value for name, value in found.items() if value is not NO_VALUE}
+        return self.value(self._plain(properties.get("Parameters")))
 
     def variables_of(self, logical_id: str) -> dict[str, Any]:
         """The environment variables that a function declares, whether it is created or not."""

@@ -26,7 +26,7 @@ def check(template: Path) -> None:
     """
     if not template.is_file():
         raise Failure(f"there is no {template} here")
-    config = [file for file in (template, Path(".cfnlintrc"), Path(".cfnlintrc.yaml"), Path(".cfnlintrc.yml"))]
+    config = (template, Path(".cfnlintrc"), Path(".cfnlintrc.yaml"), Path(".cfnlintrc.yml"))
     files = [file.read_bytes() for file in config if file.is_file()]
     # The result depends on the Pythons on PATH.
     state = hashlib.sha256(b"\0".join([os.environ.get("PATH", "").encode(), *files])).hexdigest()

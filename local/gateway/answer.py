@@ -17,7 +17,7 @@ from typing import Any
 
 from local.gateway import cors, errors
 from local.gateway.event import is_binary, media_type
-from local.gateway.model import Kind, Request, Response
+from local.gateway.model import Request, Response
 from local.gateway.routes import Match
 
 _KEYS = {"statusCode", "headers", "multiValueHeaders", "body", "isBase64Encoded"}
@@ -105,13 +105,13 @@ def response(payload: bytes, request: Request, match: Match) -> Answer:
         found = failed(request, match)
     except _NoBase64:
         refused = "isBase64Encoded is true, but the body is not base64: base64.b64encode it"
-        found = _own(errors.failed(match.api.kind, request.id, request.extended_id, rest=500), request, match)
+        found = cors.added(errors.failed(match.api.kind, request, rest=500), request, match.api)
     return Answer(found, tuple(f"{match.route.function}: {remark}" for remark in remarks), refused)
 
 
 def failed(request: Request, match: Match) -> Response:
     """The function ended in an error or could not be run: 502 of a REST API, 500 of an HTTP API."""
-    return _own(errors.failed(match.api.kind, request.id, request.extended_id), request, match)
+    return cors.added(errors.failed(match.api.kind, request), request, match.api)
 
 
 def too_slow(request: Request, match: Match) -> Response:
@@ -119,39 +119,20 @@ def too_slow(request: Request, match: Match) -> Response:
     kind = match.api.kind
     rest = ("InternalServerErrorException", b'{"message": "Endpoint request timed out"}')
     status, http = 504 if kind == "rest" else 503, b'{"message":"Service Unavailable"}'
-    return _own(errors.error(kind, request.id, request.extended_id, status, rest, http), request, match)
+    return cors.added(errors.error(kind, request, status, rest, http), request, match.api)
 
 
 def too_large(request: Request, match: Match) -> Response:
     """The event is larger than Lambda allows (6 MB): 413."""
-    found = _own(refused(413, match.api.kind, request.id, request.extended_id), request, match)
+    found = cors.added(errors.refused(413, match.api.kind, request), request, match.api)
     return replace(found, note=": the event, including the body, is larger than 6 MB, Lambda's limit")
 
 
 def mock(request: Request, match: Match) -> Response:
     """The answer of a mock integration; `match.route.mock` is not None."""
-    assert match.route.mock
-    return errors.own(match.route.mock, request.id, request.extended_id, match.api.kind)
-
-
-_REFUSALS = {
-    400: ("BadRequestException", "Bad Request", "Bad Request"),
-    403: ("ForbiddenException", "Forbidden", "Forbidden"),
-    404: ("NotFoundException", "Not Found", "Not Found"),
-    408: ("RequestTimeoutException", "Request Timeout", "Request Timeout"),
-    413: ("RequestTooLargeException", "Request Too Long", "Request Entity Too Large"),
-    414: ("RequestUriTooLongException", "Request-URI Too Long", "Request-URI Too Long"),
-    431: ("RequestHeaderFieldsTooLargeException",) + ("Request Header Fields Too Large",) * 2,
-    500: ("InternalServerErrorException", "Internal server error", "Internal Server Error"),
-    503: ("ServiceUnavailableException", "Service Unavailable", "Service Unavailable"),
-}
-
-
-def refused(status: int, kind: Kind, id: str, extended_id: str, message: str | None = None) -> Response:
-    """The front's own refusal, before there is a request or a match: 400, 403 (wrong Host), 404, 413, 414, 431, …"""
-    type, rest, http = _REFUSALS.get(status) or _REFUSALS[400 if status < 500 else 500]
-    rest_body, http_body = (_json({"message": message or text}) for text in (rest, http))
-    return errors.error(kind, id, extended_id, status, (type, rest_body), http_body)
+    found = match.route.mock
+    assert found
+    return replace(found, headers=errors.ids(match.api.kind, request) + found.headers)
 
 
 def _response(payload: bytes, request: Request, match: Match, remarks: list[str]) -> Response:
@@ -195,15 +176,8 @@ def _response(payload: bytes, request: Request, match: Match, remarks: list[str]
 
 
 def _finished(status: int, headers: list[tuple[str, str]], body: bytes, request: Request, match: Match) -> Response:
-    own = errors.ids(match.api.kind, request.id, request.extended_id)
-    return Response(status, (*headers, *own, *cors.headers(request, match.api)), body)
-
-
-def _own(response: Response, request: Request, match: Match) -> Response:
-    """An error with the headers that an HTTP API adds to every answer."""
-    if added := cors.headers(request, match.api):
-        return Response(response.status, response.headers + added, response.body)
-    return response
+    found = Response(status, (*headers, *errors.ids(match.api.kind, request)), body)
+    return cors.added(found, request, match.api)
 
 
 def _status(answer: dict[str, Any], match: Match, remarks: list[str]) -> int:
@@ -324,10 +298,6 @@ def _scalar(name: str, value: Any) -> str:
     if isinstance(value, (dict, list)):
         raise _Malformed(f"the header {_shown(name)} is {_kind(value)}; API Gateway needs a string")
     return value if isinstance(value, str) else json.dumps(value)
-
-
-def _json(value: Any) -> bytes:
-    return json.dumps(value, separators=(",", ":")).encode()
 
 
 def _kind(value: Any) -> str:

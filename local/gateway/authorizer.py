@@ -35,7 +35,7 @@ def event(request: Request, match: Match) -> dict[str, Any] | Response:
     assert authorizer
     sources = [_source(place, name, request, match) for place, name in authorizer.sources]
     if not all(sources) or not _valid(sources, authorizer):
-        return _own(errors.unauthorized(match.api.kind, request.id, request.extended_id), request, match)
+        return cors.added(errors.refused(401, match.api.kind, request), request, match.api)
     arn = _arn(request, match)
     if authorizer.type == "token":
         token = sources[0] if sources else _source("header", "Authorization", request, match)
@@ -67,7 +67,7 @@ def outcome(
         answer = json.loads(payload)
         if failed:
             if rest and answer["errorMessage"] == "Unauthorized":
-                return errors.unauthorized("rest", request.id, request.extended_id)
+                return errors.refused(401, "rest", request)
             raise _Malformed
         if not isinstance(answer, dict):
             raise _Malformed
@@ -77,10 +77,9 @@ def outcome(
             return _refused(allowed is False, request, match)
         return _context(answer, rest, match, latency)
     except (_Malformed, ValueError, TypeError, KeyError, RecursionError):
-        kind = match.api.kind
         error = ("AuthorizerConfigurationException", _BROKEN)
         body = b'{"message":"Internal Server Error"}'
-        return _own(errors.error(kind, request.id, request.extended_id, 500, error, body), request, match)
+        return cors.added(errors.error(match.api.kind, request, 500, error, body), request, match.api)
 
 
 def _arn(request: Request, match: Match) -> str:
@@ -160,10 +159,10 @@ def _text(value: Any) -> str:
 
 def _refused(explicitly: bool, request: Request, match: Match) -> Response:
     if match.api.kind == "http":
-        return _own(errors.forbidden("http", request.id, request.extended_id), request, match)
+        return cors.added(errors.refused(403, "http", request), request, match.api)
     message = _DENIED + " with an explicit deny in an identity-based policy" * explicitly
     body = json.dumps({"Message": message}, separators=(",", ":")).encode()
-    return errors.error("rest", request.id, request.extended_id, 403, ("AccessDeniedException", body), b"")
+    return errors.error("rest", request, 403, ("AccessDeniedException", body), b"")
 
 
 def _context(answer: dict[str, Any], rest: bool, match: Match, latency: int) -> dict[str, Any]:
@@ -184,9 +183,3 @@ def _string(value: Any) -> str:
     if isinstance(value, (dict, list)):
         raise _Malformed
     return value if isinstance(value, str) else json.dumps(value)
-
-
-def _own(response: Response, request: Request, match: Match) -> Response:
-    if added := cors.headers(request, match.api):
-        return Response(response.status, response.headers + added, response.body)
-    return response

@@ -7,11 +7,10 @@ https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/s
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from local.gateway import errors
-from local.gateway.model import Api, Cors, Request, Response, Route
-
-_ALL = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
+from local.gateway.model import METHODS, Api, Cors, Request, Response, Route
 
 
 def mock(cors: Cors, path: str, methods: Iterable[str]) -> Route:
@@ -19,7 +18,7 @@ def mock(cors: Cors, path: str, methods: Iterable[str]) -> Route:
 
     It answers 200 with `{}` and a line feed to any origin; without AllowMethods it lists the path's methods.
     """
-    methods = cors.methods or (_ALL if "ANY" in methods else tuple(sorted({*methods, "OPTIONS"})))
+    methods = cors.methods or (METHODS if "ANY" in methods else tuple(sorted({*methods, "OPTIONS"})))
     headers = [
         ("Access-Control-Allow-Origin", ",".join(cors.origins)),
         ("Access-Control-Allow-Headers", ",".join(cors.headers)),
@@ -36,15 +35,16 @@ def preflight(request: Request, api: Api) -> Response:
 
     A route that matches OPTIONS (ANY, $default) gets it: aws/serverless-application-model issue 1603.
     """
-    headers = (*errors.ids(api.kind, request.id, request.extended_id), *_headers(request, api, preflight=True))
+    headers = (*errors.ids(api.kind, request), *_headers(request, api, preflight=True))
     return Response(204, headers)
 
 
-def headers(request: Request, api: Api) -> tuple[tuple[str, str], ...]:
-    """What an HTTP API adds to an answer; nothing for a REST API, where the function sets these headers."""
+def added(response: Response, request: Request, api: Api) -> Response:
+    """The answer with an HTTP API's headers; a REST API adds none, since its function sets them."""
     if not api.cors or api.kind == "rest":
-        return ()
-    return _headers(request, api, preflight=request.method == "OPTIONS")
+        return response
+    headers = _headers(request, api, preflight=request.method == "OPTIONS")
+    return replace(response, headers=response.headers + headers)
 
 
 def _headers(request: Request, api: Api, preflight: bool) -> tuple[tuple[str, str], ...]:

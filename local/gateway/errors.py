@@ -7,51 +7,55 @@ published by callers; those from an integration have a space after the colon, th
 
 from __future__ import annotations
 
-from local.gateway.model import Kind, Response
+import json
+
+from local.gateway.model import Kind, Request, Response
 
 _JSON = ("Content-Type", "application/json")
+_REFUSALS = {
+    400: ("BadRequestException", "Bad Request", "Bad Request"),
+    401: ("UnauthorizedException", "Unauthorized", "Unauthorized"),
+    403: ("ForbiddenException", "Forbidden", "Forbidden"),
+    404: ("NotFoundException", "Not Found", "Not Found"),
+    408: ("RequestTimeoutException", "Request Timeout", "Request Timeout"),
+    413: ("RequestTooLargeException", "Request Too Long", "Request Entity Too Large"),
+    414: ("RequestUriTooLongException", "Request-URI Too Long", "Request-URI Too Long"),
+    431: ("RequestHeaderFieldsTooLargeException",) + ("Request Header Fields Too Large",) * 2,
+    500: ("InternalServerErrorException", "Internal server error", "Internal Server Error"),
+    503: ("ServiceUnavailableException", "Service Unavailable", "Service Unavailable"),
+}
 
 
-def ids(kind: Kind, id: str, extended_id: str) -> tuple[tuple[str, str], ...]:
+def ids(kind: Kind, request: Request) -> tuple[tuple[str, str], ...]:
     """The headers that every answer of an API has."""
     if kind == "http":
-        return (("Apigw-Requestid", extended_id),)
-    return (("x-amzn-RequestId", id), ("x-amz-apigw-id", extended_id))
+        return (("Apigw-Requestid", request.extended_id),)
+    return (("x-amzn-RequestId", request.id), ("x-amz-apigw-id", request.extended_id))
 
 
-def own(response: Response, id: str, extended_id: str, kind: Kind) -> Response:
-    """A response that is already known, with this request's ids."""
-    return Response(response.status, ids(kind, id, extended_id) + response.headers, response.body)
-
-
-def error(kind: Kind, id: str, extended_id: str, status: int, rest: tuple[str, bytes], http: bytes) -> Response:
+def error(kind: Kind, request: Request, status: int, rest: tuple[str, bytes], http: bytes) -> Response:
     """An error of either kind of API: `rest` is x-amzn-ErrorType and body, `http` the body."""
-    headers = (_JSON, *ids(kind, id, extended_id))
+    headers = (_JSON, *ids(kind, request))
     if kind == "http":
         return Response(status, headers, http)
     return Response(status, (*headers, ("x-amzn-ErrorType", rest[0])), rest[1])
 
 
-def no_route(kind: Kind, id: str, extended_id: str) -> Response:
+def no_route(kind: Kind, request: Request) -> Response:
     """403 from a REST API, also for a missing method of a path; 404 from an HTTP API."""
     rest = ("MissingAuthenticationTokenException", b'{"message":"Missing Authentication Token"}')
-    return error(kind, id, extended_id, 403 if kind == "rest" else 404, rest, b'{"message":"Not Found"}')
+    return error(kind, request, 403 if kind == "rest" else 404, rest, b'{"message":"Not Found"}')
 
 
-def unauthorized(kind: Kind, id: str, extended_id: str) -> Response:
-    """An identity source is missing, or a REST API's authorizer says "Unauthorized"."""
-    body = b'{"message":"Unauthorized"}'
-    return error(kind, id, extended_id, 401, ("UnauthorizedException", body), body)
+def refused(status: int, kind: Kind, request: Request, message: str | None = None) -> Response:
+    """A refusal before the function: 400, 401 (no identity), 403 (no API key, wrong Host), 404, 413, 414, 431, …"""
+    type, *messages = _REFUSALS.get(status) or _REFUSALS[400 if status < 500 else 500]
+    rest, http = (json.dumps({"message": message or text}, separators=(",", ":")).encode() for text in messages)
+    return error(kind, request, status, (type, rest), http)
 
 
-def forbidden(kind: Kind, id: str, extended_id: str) -> Response:
-    """No API key, a host that is not served, or an HTTP API's authorizer does not allow the request."""
-    body = b'{"message":"Forbidden"}'
-    return error(kind, id, extended_id, 403, ("ForbiddenException", body), body)
-
-
-def failed(kind: Kind, id: str, extended_id: str, rest: int = 502) -> Response:
+def failed(kind: Kind, request: Request, rest: int = 502) -> Response:
     """The function failed or its answer is malformed; `rest` is the status of a REST API, 500 that of an HTTP API."""
     body = ("InternalServerErrorException", b'{"message": "Internal server error"}')
     status = rest if kind == "rest" else 500
-    return error(kind, id, extended_id, status, body, b'{"message":"Internal Server Error"}')
+    return error(kind, request, status, body, b'{"message":"Internal Server Error"}')

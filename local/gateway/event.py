@@ -122,7 +122,7 @@ def payload_1(request: Request, match: Match, length: bool = False) -> dict[str,
         context["resourceId"] = _route_key(match)
     else:
         context["deploymentId"] = match.deployment_id
-        if route.api_key and (key := first(lists, "x-api-key")):
+        if route.api_key and (key := request.header("x-api-key")):
             identity["apiKey"], identity["apiKeyId"] = key, match.resource_id
         if route.operation:
             context["operationName"] = route.operation
@@ -184,11 +184,6 @@ def payload_2(request: Request, match: Match) -> dict[str, Any]:
     return found
 
 
-def first(lists: dict[str, list[str]], wanted: str) -> str | None:
-    """The first value of the header with a name in lower case."""
-    return next((values[0] for name, values in lists.items() if name.lower() == wanted), None)
-
-
 def media_type(value: str) -> str:
     """The type of a Content-Type or of the first entry of an Accept header, in lower case."""
     return value.partition(",")[0].partition(";")[0].strip().lower()
@@ -219,8 +214,6 @@ def _headers_1(request: Request, http: bool, length: bool) -> tuple[dict[str, st
         lower = name.lower()
         if lower in dropped and not (length and lower == "content-length"):
             continue
-        if not value.isascii():
-            value = _text(value)
         if (name := names.get(lower) or spelled.get(lower) or name) in lists:
             lists[name].append(value)
         else:
@@ -249,8 +242,6 @@ def _headers_2(request: Request) -> tuple[dict[str, str], list[str]]:
         name = name.lower()
         if name in _HOP_BY_HOP:
             continue
-        if not value.isascii():
-            value = _text(value)
         if name == "cookie":
             cookies += [cookie for piece in value.split(";") if (cookie := piece.strip())]
         elif name in headers:
@@ -319,7 +310,7 @@ def _first_label(host: str) -> str:
 
 
 def _text(value: str) -> str:
-    """A header or parameter, whose bytes may not be UTF-8, as characters that JSON can hold."""
+    """A parameter, whose bytes may not be UTF-8, as characters that JSON can hold."""
     return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 

@@ -8,6 +8,8 @@ from typing import Literal
 from local.identifier import trace
 
 Kind = Literal["rest", "http"]
+# ANY stands for these. https://docs.aws.amazon.com/apigateway/latest/developerguide/how-to-method-settings.html
+METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 
 
 @dataclass(frozen=True)

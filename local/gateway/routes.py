@@ -14,11 +14,9 @@ from functools import lru_cache
 from urllib.parse import unquote
 
 from local.gateway import cors, errors
-from local.gateway.model import Api, Kind, Request, Response, Route
+from local.gateway.model import METHODS, Api, Kind, Request, Response, Route
 from local.identifier import identifier
 
-# ANY stands for these. https://docs.aws.amazon.com/apigateway/latest/developerguide/how-to-method-settings.html
-_ANY = frozenset(("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"))
 _PARAMETER = re.compile(r"\{([^{}+]+)(\+?)\}")
 
 
@@ -58,7 +56,7 @@ class _Resource:
     methods: dict[str, Route] = field(default_factory=dict)
 
     def route(self, method: str) -> Route | None:
-        return self.methods.get(method) or (self.methods.get("ANY") if method in _ANY else None)
+        return self.methods.get(method) or (self.methods.get("ANY") if method in METHODS else None)
 
 
 class _Table:
@@ -132,16 +130,14 @@ class _Table:
 class Routes:
     """The routes of all APIs of a template; `kind` is the kind of API that answers if no route matches."""
 
-    kind: Kind
-
     def __init__(self, apis: Sequence[Api]) -> None:
         """Raises Ambiguous."""
         self._tables = [_Table(api) for api in apis]
-        self.kind = "http" if apis and all(api.kind == "http" for api in apis) else "rest"
+        self.kind: Kind = "http" if apis and all(api.kind == "http" for api in apis) else "rest"
         self._shared = next((api for api in apis if api.kind == "http" and api.cors), None)
 
     def find(self, request: Request) -> Match | Response:
-        """The route that takes the request, or API Gateway's own answer: no such route, a preflight, a mock.
+        """The route that takes the request, or API Gateway's own answer: no such route, or a preflight.
 
         If several APIs have the path, the first one in the template answers; one that has it only with other methods
         answers that there is no such route.
@@ -149,15 +145,12 @@ class Routes:
         path = _path(request.target)
         for table in self._tables:
             if match := table.find(request.method, path):
-                route = match.route
-                if route.mock and not (route.authorizer or route.api_key or route.required):
-                    return errors.own(route.mock, request.id, request.extended_id, table.api.kind)
                 return match
-        own = next((table.api for table in self._tables if any(table.find(method, path) for method in _ANY)), None)
+        own = next((table.api for table in self._tables if any(table.find(method, path) for method in METHODS)), None)
         api = own or self._shared
         if request.method == "OPTIONS" and api and api.kind == "http" and api.cors:
             return cors.preflight(request, api)
-        return errors.no_route(own.kind if own else self.kind, request.id, request.extended_id)
+        return errors.no_route(own.kind if own else self.kind, request)
 
 
 def _path(target: str) -> str:

@@ -21,12 +21,11 @@ def refusal(request: Request, match: Match, keys: Collection[str] = ()) -> Respo
     if match.route.api_key:
         key = request.header("x-api-key")
         if not key or (keys and key not in keys):
-            return errors.forbidden(match.api.kind, request.id, request.extended_id)
+            return errors.refused(403, match.api.kind, request)
     if match.route.required and (missing := _missing(request, match)):
         text = f"Missing required request parameters: [{', '.join(missing)}]"
         body = json.dumps({"message": text}).encode()
-        kind = match.api.kind
-        return errors.error(kind, request.id, request.extended_id, 400, ("BadRequestException", body), body)
+        return errors.error(match.api.kind, request, 400, ("BadRequestException", body), body)
     return None
 
 

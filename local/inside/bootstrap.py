@@ -1,6 +1,6 @@
 """The runtime of an execution environment: AWS's runtime client, which gets its invokes over a socket.
 
-Usage: python bootstrap.py HANDLER SOCKET LIFELINE STORAGE READ_ONLY
+Usage: python start.py HANDLER SOCKET LIFELINE STORAGE READ_ONLY
 SOCKET and LIFELINE are file descriptors, STORAGE is the size of /tmp in megabytes (0 if the system does not allow
 mounts), READ_ONLY is a list of directories in the form of PATH.
 
@@ -26,13 +26,10 @@ READY, RESULT, ERROR, INIT_ERROR = b"R", b"A", b"E", b"I"
 
 
 def main(handler, connection, line, storage, read_only):
-    # Compiling these at every start would take longer than running them.
-    writes, sys.dont_write_bytecode = sys.dont_write_bytecode, False
     import confinement
     import lifeline
     from container import shm
 
-    sys.dont_write_bytecode = writes
     if storage:  # while there is one thread: with more, user namespaces are refused
         confinement.mount(read_only, [sys.prefix, sys.base_prefix, os.path.dirname(__file__)], storage)
     marker = os.environ["AWS_LAMBDA_LOG_STREAM_NAME"].rpartition("]")[2]
@@ -44,7 +41,7 @@ def main(handler, connection, line, storage, read_only):
     lifeline.watch(line, marker)
     shm.forbid()
     # The function can import nothing of this directory, nor the compiled part of AWS's client.
-    for name in ("lifeline", "confinement", "container", "container.shm"):
+    for name in ("bootstrap", "lifeline", "confinement", "container", "container.shm"):
         del sys.modules[name]
     sys.path[0] = os.getcwd()
     sys.modules["runtime_client"] = None
@@ -151,8 +148,3 @@ class _Memory:
 def memory(status):
     """The two figures of `_Memory` in the text of a /proc/PID/status. Raises IndexError for a process that has gone."""
     return tuple(int(status.split(name, 1)[1].split(None, 1)[0]) for name in (b"VmHWM:", b"RssFile:"))
-
-
-if __name__ == "__main__":
-    _handler, _connection, _line, _storage, _read_only = sys.argv[1:]
-    main(_handler, int(_connection), int(_line), int(_storage), _read_only.split(os.pathsep))

@@ -31,35 +31,24 @@ from samcli.commands.local.cli_common import invoke_context
 from samcli.commands.local.lib import local_api_service, local_lambda_service
 
 from local.api import ApiGateway
-from local.aws import Aws
-from local.deployed import Deployed
 from local.engine import CannotRun
 from local.invoke_api import InvokeApi
 from local.pool import Pool
-from local.recording import Recorder
 from local.run import Run
 from local.sam.containers import Containers
 from local.sam.context import Context, Once
-from local.sam.engine import container_engine, remove_containers
+from local.sam.engine import container_engine
 from local.server import CannotListen, Server
 
-__all__ = ["container_engine", "remove_containers", "run"]
+__all__ = ["container_engine", "run"]
 
 _FAR_AWAY = 253402300799.0  # in the year 9999, seconds since the epoch
 _QUIET = ("samcli.commands.local.lib", "samcli.lib.providers", "samcli.local.docker", "samcli.local.lambdafn")
 
 
-def run(
-    arguments: list[str],
-    containers: bool,
-    aws: Aws,
-    deployed: Deployed | None = None,
-    recorder: Recorder | None = None,
-    keys: tuple[str, ...] = (),
-    platform_log: bool = False,
-) -> None:
-    """Runs `sam local ARGUMENTS`, in containers or in processes, and ends the process as sam does."""
-    once = Once(containers, arguments[0] != "invoke", aws, deployed, recorder, keys, platform_log)
+def run(arguments: list[str], **options: Any) -> None:
+    """Runs `sam local ARGUMENTS` and ends the process as sam does; `options` are those of context.Once."""
+    once = Once(serves=arguments[0] != "invoke", **options)
     invoke_context.InvokeContext = functools.partial(Context, once)  # type: ignore[assignment, misc]
     local_api_service.LocalApiService = _ApiService  # type: ignore[assignment, misc]
     local_lambda_service.LocalLambdaService = _LambdaService  # type: ignore[assignment, misc]
@@ -106,7 +95,8 @@ class _ApiService(_Service):
     ) -> None:
         super().__init__(lambda_invoke_context, host, port, ssl_context)
         if disable_authorizer:
-            self._run.reading = lambda_invoke_context.unauthorized()
+            lambda_invoke_context.once.authorize = False
+            self._run.reading = lambda_invoke_context.again()
         static = Path(lambda_invoke_context.get_cwd(), static_dir or "public")
         with _told():
             once = lambda_invoke_context.once

@@ -24,10 +24,7 @@ import requests
 from docker.errors import DockerException
 from requests import RequestException
 from samcli.commands.exceptions import UserException
-from samcli.commands.local.lib.exceptions import (
-    InvalidIntermediateImageError,
-    UnsupportedInlineCodeError,
-)
+from samcli.commands.local.lib.exceptions import InvalidIntermediateImageError, UnsupportedInlineCodeError
 from samcli.commands.local.lib.local_lambda import LocalLambdaRunner
 from samcli.lib.utils.stream_writer import StreamWriter
 from samcli.local.docker import container as sam_container
@@ -41,7 +38,7 @@ from local.platform_log import stream
 from local.reaper import Reaper
 from local.run import Run
 from local.sam.engine import container_engine, remove_containers
-from local.sam.host import Host
+from local.sam.host import NAME, Host
 from local.sam.warm import Warm
 from local.terminal import say
 
@@ -160,8 +157,8 @@ class Log(StreamWriter):
 class Manager(ContainerManager):
     """SAM CLI's manager of containers, which labels them so that they can be removed however this process ends."""
 
-    def __init__(self, docker_network_id: str | None, skip_pull_image: bool, do_shutdown_event: bool) -> None:
-        super().__init__(docker_network_id, skip_pull_image=skip_pull_image, do_shutdown_event=do_shutdown_event)
+    def __init__(self, *options: Any) -> None:
+        super().__init__(*options)
         # A label exists from the start, an id only with the container, which may appear after this process has ended.
         self._label = f"local.server={uuid.uuid4()}"
         self._reaper = Reaper(self._label)
@@ -184,7 +181,7 @@ class Manager(ContainerManager):
         for name, url in environment.items():
             if name.startswith(ENDPOINT) and is_local(url):
                 environment[name] = self._host.reachable(url)
-                container._extra_hosts = {**self._host.names(), **(container._extra_hosts or {})}
+                container._extra_hosts = {NAME: "host-gateway", **(container._extra_hosts or {})}
 
     def stop(self, container: Any) -> None:
         with contextlib.suppress(*_ENGINE):  # whatever is left is removed at the end

@@ -169,11 +169,6 @@ class Context(InvokeContext):
         seen, self._seen = self._seen, self._versions()
         return seen != self._seen
 
-    def unauthorized(self) -> Context:
-        """The same context, without authorizers."""
-        self.once.authorize = False
-        return self.again()
-
     def again(self) -> Context:
         return Context(self.once, **self._given).__enter__()
 
@@ -213,7 +208,6 @@ class Context(InvokeContext):
             arn=self.arn(name),
             handler=handler,
             runtime=config.runtime or "",
-            architecture=found.architecture,
             code=self._directory(config.code_abs_path) if config.code_abs_path else "",
             timeout=config.timeout,
             memory=config.memory,
@@ -310,15 +304,11 @@ class Context(InvokeContext):
         return self.once.manager
 
     @property
-    def warm(self) -> bool:
-        return self._containers_mode is ContainersMode.WARM
-
-    @property
     def lambda_runtime(self) -> LambdaRuntime:
         if not self.once.runtime:
             layers = LayerDownloader(self._layer_cache_basedir, self.get_cwd(), self._stacks)
             images = LambdaImage(layers, True, self._force_image_build, invoke_images=self._invoke_images)
-            made = Warm if self.warm else Cold
+            made = Warm if self._containers_mode is ContainersMode.WARM else Cold
             self.once.runtime = made(self.once.manager, images, no_mem_limit=self._no_mem_limit)
         return self.once.runtime
 
@@ -334,8 +324,7 @@ class Runner(LocalLambdaRunner):
         """Placeholders, unless --profile asks for the real ones."""
         if self.aws_profile:
             return super().get_aws_creds()
-        region = self.aws_region or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-        return {"region": region} if region else {}
+        return {"region": self.context.region}
 
     def invoke(self, function_identifier: str, event: str, tenant_id: str | None = None, **options: Any) -> Any:
         """With processes, runs the engine's only invoke; the option `stdout` gets the answer."""

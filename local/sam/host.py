@@ -13,7 +13,7 @@ from local.sam.engine import bridge
 
 # Docker Desktop and others resolve this name, and forward connections to what listens on 127.0.0.1.
 # https://docs.docker.com/desktop/features/networking/#i-want-to-connect-from-a-container-to-a-service-on-the-host
-_NAME = "host.docker.internal"
+NAME = "host.docker.internal"
 
 
 class Host:
@@ -27,10 +27,6 @@ class Host:
     def _bridge(self) -> str | None:
         return bridge() if sys.platform == "linux" else None
 
-    def names(self) -> dict[str, str]:
-        """The entries that a container needs in /etc/hosts."""
-        return {_NAME: "host-gateway"}
-
     def reachable(self, url: str) -> str:
         """A URL with a port on this machine, in the form that works in a container."""
         parts = urlsplit(url)
@@ -39,7 +35,7 @@ class Host:
             if self._bridge and target not in self._relays:
                 with contextlib.suppress(OSError):  # the engine is on another machine, usually a virtual one
                     self._relays[target] = _relay(self._bridge, target)
-        host = f"{self._bridge}:{self._relays[target]}" if target in self._relays else f"{_NAME}:{target[1]}"
+        host = f"{self._bridge}:{self._relays[target]}" if target in self._relays else f"{NAME}:{target[1]}"
         return f"{parts.scheme}://{host}{parts.path}"
 
 

@@ -124,7 +124,7 @@ def read(
     `physical` are the ids in AWS of the resources of a deployed stack.
     """
     found = Stacks()
-    _Source(found, file, parameters, pseudo, extensions, physical=physical).collect()
+    _Source(found, file, parameters, pseudo, extensions, physical).collect()
     _share_layers(found)
     for stack in list(found.stacks):
         try:
@@ -149,23 +149,21 @@ class _Source:
         parameters: Mapping[str, Any],
         pseudo: Mapping[str, str],
         extensions: bool,
+        physical: Mapping[str, str] | None,
         parent: str = "",
         name: str = "",
-        metadata: Mapping[str, Any] | None = None,
         around: tuple[str, ...] = (),
-        physical: Mapping[str, str] | None = None,
     ) -> None:
         self._found, self._file, self._extensions = found, file, extensions
         self._around = (*around, os.path.realpath(file))
-        self._pseudo, self._parent, self._name, self._metadata = pseudo, parent, name, metadata or {}
-        self._physical = physical
+        self._pseudo, self._physical, self._parent, self._name = pseudo, physical, parent, name
         self._parameters = {**pseudo, **parameters}
         self._children: dict[str, _Source | None] = {}
         document = _document(file)
         if not isinstance(document, dict) or not isinstance(document.get("Resources"), dict):
             raise InvalidSamDocumentException(f"{file} is not a template: it has no Resources")
         found.files.add(os.path.abspath(file))
-        path = posixpath.join(parent, name)
+        path = self._path = posixpath.join(parent, name)
         self.template = Template(document, parameters, pseudo, path, self._include, self._nested, physical, extensions)
 
     def collect(self) -> None:
@@ -176,7 +174,7 @@ class _Source:
         for name, resource in self.template.resources.items():
             if isinstance(resource, dict) and resource.get("Type") in FUNCTIONS:
                 variables = self.template.variables_of(name)
-                self._found.declared.append(([name, posixpath.join(self._parent, self._name, name)], variables))
+                self._found.declared.append(([name, posixpath.join(self._path, name)], variables))
         nested = [name for name, resource in resources.items() if resource.get("Type") in _NESTED]
         for name, resource in list(resources.items()):
             if name in nested:
@@ -192,12 +190,11 @@ class _Source:
                 self._found.layers.setdefault(self.template.value({"Ref": name}), self._anywhere(resource))
             elif resource.get("Type") == "AWS::Serverless::Function":
                 self._leave_out_strays(name, resource, resources)
-        path = posixpath.join(self._parent, self._name)
-        self._found.guesses += [
-            guess if guess.resource == "Conditions" else replace(guess, resource=posixpath.join(path, guess.resource))
-            for guess in self.template.guesses
-        ]
-        stack = Stack(self._parent, self._name, self._file, self._parameters, resolved, dict(self._metadata))
+        for guess in self.template.guesses:
+            place = "" if guess.resource == "Conditions" else self._path
+            self._found.guesses.append(replace(guess, resource=posixpath.join(place, guess.resource)))
+        metadata = {"SamResourceId": self._name} if self._name else {}
+        stack = Stack(self._parent, self._name, self._file, self._parameters, resolved, metadata)
         self._found.stacks.append(stack)
         for child in filter(None, (self._children[name] for name in nested)):
             child.collect()
@@ -219,16 +216,15 @@ class _Source:
         if os.path.realpath(file) in self._around:
             return self._leave_out(logical_id, "its template contains itself")
         name = ResourceMetadataNormalizer.get_resource_id(resource, logical_id)
-        parameters, parent = self.template.parameters_of(logical_id), posixpath.join(self._parent, self._name)
+        parameters = self.template.parameters_of(logical_id)
+        options = (self._pseudo, self._extensions, self._physical, self._path, name, self._around)
         try:
-            metadata = {"SamResourceId": name}
-            options = (self._pseudo, self._extensions, parent, name, metadata, self._around, self._physical)
             return _Source(self._found, file, parameters, *options)
         except (TemplateNotFoundException, TemplateFailedParsingException, InvalidSamDocumentException) as error:
             return self._leave_out(logical_id, str(error))
 
     def _leave_out(self, logical_id: str, reason: str) -> None:
-        self._found.remarks.append(f"{posixpath.join(self._parent, self._name, logical_id)} is left out: {reason}")
+        self._found.remarks.append(f"{posixpath.join(self._path, logical_id)} is left out: {reason}")
 
     def _anywhere(self, layer: Mapping[str, Any]) -> dict[str, Any]:
         """The layer with an absolute path, for functions of other stacks."""

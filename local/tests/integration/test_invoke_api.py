@@ -33,7 +33,7 @@ def handler(event, context):
 def ask(tmp_path, capfd):
     """Sends one request; answers the response, and what the SDK makes of it."""
     (tmp_path / "app.py").write_text(HANDLER)
-    function = Function("MyFunction", "my-function", ARN, "app.handler", "python3.13", "x86_64", str(tmp_path), 10, 256)
+    function = Function("MyFunction", "my-function", ARN, "app.handler", "python3.13", str(tmp_path), 10, 256)
     tenants = replace(function, name="Tenants", tenants=True)
     functions = {"MyFunction": function, "my-function": function, "Tenants": tenants}
 

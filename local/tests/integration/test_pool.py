@@ -42,9 +42,7 @@ class Engine:
 
     def __init__(self, directory, output):
         self.code, self.output, self.pool = directory, output, None
-        self.function = Function(
-            "MyFunction", "my-function", ARN, "app.handler", "python3.13", "x86_64", str(directory), 10, 256
-        )
+        self.function = Function("MyFunction", "my-function", ARN, "app.handler", "python3.13", str(directory), 10, 256)
 
     def save(self, source, name="app.py"):
         (self.code / name).write_text(textwrap.dedent(source))
@@ -907,6 +905,10 @@ PLACES = {
     "multiprocessing.shared_memory.SharedMemory(create=True, size=1)": (NO_SHM, NO_SHM),
     "concurrent.futures.ProcessPoolExecutor(1).submit(int)": (NO_SHM, NO_SHM),
     "multiprocessing.Pipe()": ("", ""),
+    # It imports what the environment was started with.
+    "p = multiprocessing.get_context('spawn').Process(target=print); p.start(); p.join(); assert p.exitcode == 0": (
+        *("", ""),
+    ),
 }
 TRYING = """
 import concurrent.futures, multiprocessing.shared_memory, os, pathlib, sqlite3, subprocess, tempfile

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from local.gateway import answer, authorizer, cors, limits
+from local.gateway import answer, authorizer, cors, errors, limits
 from local.gateway.event import event
 from local.gateway.model import Api, Authorizer, Cors, Request, Response, Route
 from local.gateway.routes import Ambiguous, Match, Routes
@@ -84,7 +84,7 @@ def test_errors_of_each_kind(make, rest, http):
 
 @pytest.mark.parametrize("status", [400, 403, 404, 408, 413, 414, 431, 418, 500, 503, 599])
 def test_refusals_of_the_front_are_json_with_ids(status):
-    rest, http = (answer.refused(status, kind, "an-id", "an-extended-id") for kind in ("rest", "http"))
+    rest, http = (errors.refused(status, kind, request()) for kind in ("rest", "http"))
 
     assert {"x-amzn-RequestId", "x-amz-apigw-id", "x-amzn-ErrorType", "Content-Type"} == dict(rest.headers).keys()
     assert {"Apigw-Requestid", "Content-Type"} == dict(http.headers).keys()
@@ -92,7 +92,7 @@ def test_refusals_of_the_front_are_json_with_ids(status):
 
 
 def test_refusal_says_what_it_is_told():
-    assert body(answer.refused(400, "rest", "", "", "a\x1bb")) == (400, {"message": "a\x1bb"})
+    assert body(errors.refused(400, "rest", request(), "a\x1bb")) == (400, {"message": "a\x1bb"})
 
 
 def test_ids_have_the_form_of_aws_and_stay():

@@ -96,6 +96,8 @@ def served(apis, case):
             return result | {"client": context}
     if refusal := validation.refusal(sent, match, case.get("keys", ())):
         return result | {"client": refusal}
+    if match.route.mock:
+        return result | {"client": answer.mock(sent, match)}
     result |= {"event": json.loads(json.dumps(event(sent, match, context))), "function": match.route.function}
     payload = case["text"] if "text" in case else json.dumps(case.get("answer", DONE))
     found = answer.response(payload.encode(), sent, match)
