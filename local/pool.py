@@ -43,7 +43,6 @@ _MOVING_S, _SETTLING_S = 0.05, 0.25
 # What an invoke takes as long as none has ended, and the time from which on one that goes on counts as a long one.
 _UNKNOWN_S, _LONG_S = 0.001, 0.02
 
-
 _T = TypeVar("_T")
 
 
