@@ -62,15 +62,11 @@ class Application(Protocol):
 
 
 class Server:
-    """Serves an application at one address, `url` once it listens."""
+    """Serves an application at one address, `url`."""
 
-    def __init__(self) -> None:
-        self._tls: ssl.SSLContext | None = None
-        self._names: frozenset[str] | None = None  # that a Host header may have; None where any may
-        self.url = ""
-
-    def listen(self, host: str, port: int, tls_files: tuple[str, str] | None = None) -> None:
+    def __init__(self, host: str, port: int, tls_files: tuple[str, str] | None = None) -> None:
         """Takes the port (0: a free one). `tls_files` are a certificate and its key. Raises CannotListen."""
+        self._tls: ssl.SSLContext | None = None
         if tls_files:
             self._tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
             try:
@@ -92,7 +88,8 @@ class Server:
             raise CannotListen(f"cannot listen on {host}, port {port}: {error.strerror or error}") from None
         address = self._socket.getsockname()
         self._port: int = address[1]
-        # A page can point its own domain at this machine, but cannot send these names (DNS rebinding).
+        # That a Host header may have: a page can point its own domain at this machine, but cannot send these names
+        # (DNS rebinding). None where any may.
         self._names = frozenset({*_LOCAL, host}) if ipaddress.ip_address(address[0]).is_loopback else None
         self.url = f"{'https' if tls_files else 'http'}://{f'[{host}]' if ':' in host else host}:{self._port}"
 

@@ -114,8 +114,7 @@ class Reader:
         one.say_unchecked(routes)
         if not http:
             one.say_refused(routes)
-        if cors and not http:
-            cors = replace(cors, authorizer=one.preflight_authorizer())
+            cors = cors and replace(cors, authorizer=one.preflight_authorizer())
         return Api(
             id=self._full(name),
             kind=kind,

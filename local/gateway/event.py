@@ -194,7 +194,7 @@ def is_binary(type: str, binary_types: tuple[str, ...]) -> bool:
     An entry may end in `/*`; one that begins with `*/` takes nothing (LocalStack, test_aws_proxy_binary_response).
     """
     for entry in binary_types:
-        entry = entry.replace("~1", "/").lower()
+        entry = entry.lower()
         if entry == "*/*":
             return True
         if not entry.startswith("*/") and (entry == type or (entry.endswith("/*") and type.startswith(entry[:-1]))):

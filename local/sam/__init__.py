@@ -73,9 +73,8 @@ class _Service:
         self._address = (host, port, tls)
 
     def _serve(self, application: Any, lines: Callable[[str], list[str]]) -> None:
-        server = Server()
         with _told():
-            server.listen(*self._address)
+            server = Server(*self._address)
             about = [*self._context.once.aws.describe(), *self._context.remarks]
             self._run.serve(application, server, [*self._run.engine.describe(), *about, *lines(server.url)])
         sys.exit()  # past SAM CLI's advice on what to do next

@@ -10,8 +10,7 @@ from local.server import Server
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])
 def test_url_leads_to_the_server(host):
-    server = Server()
-    server.listen(host, 0)
+    server = Server(host, 0)
 
     url = urlsplit(server.url)
 
