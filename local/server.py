@@ -76,7 +76,7 @@ class Server:
         try:
             family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
             # Clients that connect at the same moment wait in the queue; beyond it the kernel lets them try again later.
-            self._socket = socket.create_server(address[:2], family=family, backlog=512)
+            self._socket = socket.create_server((address[0], port), family=family, backlog=512)
         except OverflowError:
             raise CannotListen(f"port {port} does not exist; a port is a number from 0 to 65535") from None
         except OSError as error:
