@@ -17,8 +17,6 @@ from pathlib import Path
 from local import lock, manifest, pythons, uv
 from local.uv import InstallError
 
-__all__ = ["InstallError", "packages", "python", "tool", "version"]
-
 _HERE = Path(__file__).parent
 _TOOLS = _HERE.parent / ".tools"
 _UV = _TOOLS / "bin" / "uv"
