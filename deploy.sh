@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# Deploys template.yaml to AWS and prints the URL of the endpoint, alone on stdout: curl "$(./deploy.sh)"
+# Deploys template.yaml to AWS and prints only the endpoint's URL on stdout: curl "$(./deploy.sh)"
 #
 # Usage: ./deploy.sh [--verbose] [option of sam deploy]...   build, upload, create or update the stack
 #        ./deploy.sh --build [--verbose]                     check the template and build, without credentials
-#        ./deploy.sh --no-build [option of sam deploy]...    deploy what --build has built
+#        ./deploy.sh --no-build [option of sam deploy]...    deploy what --build built
 #        ./deploy.sh --delete                                remove the stack, its uploads, and the bucket if empty
 #        ./deploy.sh --help
 #
-# --verbose    show what sam says
+# --verbose    show sam's own output
 # STACK_NAME   name of the application (default: my-app)
-# BUCKET       S3 bucket for the code, made when missing (default: STACK_NAME-ACCOUNT-REGION)
-# OUTPUT       output of the stack that has the URL (default: MyEndpointUrl)
+# BUCKET       S3 bucket for the code, created if missing (default: STACK_NAME-ACCOUNT-REGION)
+# OUTPUT       stack output that holds the URL (default: MyEndpointUrl)
 # AWS_REGION   where to deploy (default: AWS_DEFAULT_REGION, then the region of aws configure)
 # AWS_PROFILE  whose credentials to use (default: those of aws configure)
 set -euo pipefail
@@ -20,7 +20,7 @@ export STACK_NAME="${STACK_NAME:-my-app}"
 export BUCKET="${BUCKET:-}"
 export OUTPUT="${OUTPUT:-MyEndpointUrl}"
 
-# The steps. A line runs sam, or a command of local/deploying; account sets $BUCKET where it is empty.
+# The steps. Each line runs sam or a command of local/deploying; account sets $BUCKET if it is empty.
 # shellcheck disable=SC2016
 {
   check='
@@ -57,9 +57,9 @@ case "${1:-}" in
     ;;
 esac
 
-# Without credentials: a package may run code of its own when it is installed.
+# Without credentials, since a package may run its own code while it is installed.
 # shellcheck disable=SC2086
 (unset ${!AWS_*} ${!ACTIONS_ID_*} && ./install.sh --tools)
 export PATH="$PWD/.tools/bin:$PATH"
-# Nothing can ask a question.
+# So that nothing can prompt.
 exec .tools/bin/python -m local.deploying "$steps" "$@" </dev/null

@@ -4,8 +4,8 @@
 # Usage: ./install.sh [--check | --tools | --help]
 #
 # --check  install nothing; show what this machine has and lacks
-# --tools  for ./run.sh and ./deploy.sh: it is no error if .venv cannot be made
-# PYTHON   the interpreter that the tools run on, 3.10 or newer (default: python3); .venv has the one of template.yaml
+# --tools  for ./run.sh and ./deploy.sh: it is not an error if .venv cannot be made
+# PYTHON   the interpreter that the tools run on, 3.10 or newer (default: python3); .venv has template.yaml's version
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -16,12 +16,12 @@ fail() {
   exit 1
 }
 
-# To read a FIFO would take for ever.
+# Reading a FIFO would block for ever.
 for file in template.yaml env.json samconfig.toml requirements.txt {src,tests,local,local/inside}/requirements.txt; do
   if [ -e "$file" ] && [ ! -f "$file" ]; then fail "$file is not a file; put one in its place, or remove it: rm -r $file"; fi
 done
 
-# What they were made from is written into them last: while it is the same, they are whole and current.
+# `installed`, written last, holds what a folder was made from: while that is unchanged, the folder can be used.
 tools() { [ -x .tools/bin/python ] && [ ! -e .tools.old ] && cat requirements.txt local/requirements.txt local/inside/requirements.txt | cmp -s - .tools/installed; }
 venv() { [ -x .venv/bin/python ] && [ ! -e .venv.old ] && needs 2>/dev/null | cmp -s - .venv/installed; }
 needs() {

@@ -21,15 +21,15 @@ from local.recording import Recorder
 from local.run import Run
 from local.terminal import say, shown
 
-# Of a request by method, for the one that the start proposes.
+# How much a request of each method takes to try: the start proposes the easiest.
 _EFFORT = {"GET": 0, "ANY": 0, "POST": 1, "OPTIONS": 3}
 
 
 class ApiGateway:
     """The APIs of the template; `static` is a directory whose files are served where no route matches, or None.
 
-    `recorder` gets every event of a request, and what the function has answered. `keys` are the valid API keys; without
-    them, any is.
+    `recorder` gets each request's event and the function's answer. `keys` are the valid API keys; without them,
+    any key is valid.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class ApiGateway:
             raise CannotRun("\n".join(why))
 
     def describe(self, url: str) -> list[str]:
-        """A line for each route, one about functions that have none, and a command that asks the easiest route."""
+        """A line for each route, one about functions that have none, and a command that calls the easiest route."""
         project = self._run.reading.project
         known = [route for api in project.apis for route in api.routes]
 
@@ -54,7 +54,7 @@ class ApiGateway:
             return bool(function and function.container_only), asked, _EFFORT.get(route.method, 2)
 
         route = min(known, key=effort)
-        # No authority vouches for a certificate for this machine.
+        # No authority vouches for this machine's certificate.
         options = ["--insecure"] * url.startswith("https")
         options += ["--request", route.method] * (route.method not in ("GET", "ANY"))
         options += ["--header", f"'X-Api-Key: {next(iter(self._keys), 'any')}'"] * route.api_key
@@ -114,7 +114,7 @@ class ApiGateway:
         return f", recorded in {file}"
 
     async def _authorize(self, request: Request, match: Match, project: Project) -> dict[str, Any] | None | Response:
-        """The context that an authorizer gives to the event, None where none is asked, or the refusal."""
+        """The authorizer's context for the event, None if there is no authorizer, or the refusal."""
         context = None
         if match.route.authorizer:
             asked = authorizer.event(request, match)
@@ -137,7 +137,7 @@ class ApiGateway:
     async def _invoke(
         self, function: Function | None, content: dict[str, Any], request: Request, match: Match, wait: float | None
     ) -> Result | Response:
-        if self._run.reading.debug_port:  # nobody is in a hurry who debugs
+        if self._run.reading.debug_port:  # nobody who debugs is in a hurry
             wait = None
         if not function:
             say(f"{match.route.path} leads to {match.route.function}, which is not a function of the template")
@@ -177,11 +177,11 @@ class ApiGateway:
 def _note(result: Result) -> str:
     """What the terminal's line adds about an invoke: a cold start, and memory that is nearly used up."""
     cold = f", init {result.init * 1000:.0f} ms" if result.init is not None else ""
-    return cold + (f", {result.memory} MB used, nearly all that MemorySize gives" if result.tight else "")
+    return cold + (f", {result.memory} MB used, nearly all of MemorySize" if result.tight else "")
 
 
 def _reason(payload: bytes) -> str:
-    """The first line of an error that a function has ended in; a traceback has been printed before."""
+    """The first line of a function's error; its traceback has been printed already."""
     error = json.loads(payload)
     text = re.sub(r"^RequestId: \S+ Error: ", "", str(error.get("errorMessage") or "")).partition("\n")[0]
     return ": ".join(filter(None, (error.get("errorType"), text)))

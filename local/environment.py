@@ -23,11 +23,11 @@ from local.engine import RESULT_LIMIT, Function, Invoke, Result
 from local.inside import bootstrap, lifeline
 from local.platform_log import Log, report, stamped, stream
 
-# Seconds, for the init alone; a second one has the time of the invoke.
+# Seconds for the first init; a second one counts towards the time limit of the invoke.
 # https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html#runtimes-lifecycle-ib
 INIT_LIMIT = 10
 
-# A function that needs more than this part of its MemorySize is about to need it all.
+# A function that uses more than this share of its MemorySize is close to the limit.
 _TIGHT = 0.9
 
 _LOOK_S = 0.1
@@ -39,16 +39,16 @@ Code = tuple[Any, str, tuple[str, ...]]
 
 
 class NotRun(Exception):
-    """The environment was gone before it had read the event, which another one may have instead."""
+    """The environment was gone before it had read the event, so another one may run it."""
 
 
 class InitFailed(Exception):
-    """The init has crashed or taken too long, without an error of the function's own; Lambda tries it once more."""
+    """The init crashed or took too long, without an error of the function's own; Lambda tries it once more."""
 
 
 @dataclass(frozen=True)
 class _Turn:
-    """The invoke that is under way, and when it began, on the event loop's clock."""
+    """The current invoke, and when it began on the event loop's clock."""
 
     invoke: Invoke
     since: float
@@ -59,9 +59,9 @@ class _Turn:
 class Environment:
     """One execution environment, which starts at once. All methods are called from the event loop's thread.
 
-    `line` is the file descriptor of a pipe whose other end is held by this process alone. What the function prints goes
-    to `output`, with Lambda's own lines if `verbose`. `mounts` says whether the system allows what confinement.mount
-    does. Raises OSError.
+    `line` is the file descriptor of a pipe whose other end only this process holds. What the function prints goes to
+    `output`, with Lambda's own lines if `verbose`. `mounts` says whether the system allows confinement.mount.
+    Raises OSError.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Environment:
         self._memory, self._stopped = (0, 0), False
         self._turn: _Turn | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._init: float | None = None  # seconds, until an invoke has told it
+        self._init: float | None = None  # seconds, until an invoke has reported it
         self._ready: asyncio.Future[Result | None] = self._loop.create_future()
         self._ended: asyncio.Task[None] | None = None
         self._marker = uuid.uuid4().hex
@@ -99,10 +99,11 @@ class Environment:
         _, interpreter, path = self.code
         read_only = os.pathsep.join(filter(os.path.isdir, (self.function.code, *self.function.layers, *path)))
         storage = str(self.function.storage if mounts else 0)
-        command = [interpreter, bootstrap.__file__, handler, str(connection), str(line), storage, read_only]
+        start = os.path.join(os.path.dirname(bootstrap.__file__), "start.py")
+        command = [interpreter, start, handler, str(connection), str(line), storage, read_only]
         environment = variables(self.function, interpreter, path, self._marker)
         if wrapper := environment.get("AWS_LAMBDA_EXEC_WRAPPER"):
-            # From a shell, as Lambda does it: when the file is missing, that ends with status 127.
+            # Through a shell, as on Lambda: if the file is missing, it exits with status 127.
             # https://docs.aws.amazon.com/lambda/latest/dg/runtimes-modify.html#runtime-wrapper
             command = ["/bin/sh", "-c", 'exec "$@"', "sh", _here(wrapper, self.function), *command]
         return subprocess.Popen(
@@ -118,7 +119,7 @@ class Environment:
 
     @property
     def since(self) -> float | None:
-        """When it got the invoke that it runs, on the event loop's clock."""
+        """When its current invoke began, on the event loop's clock."""
         return self._turn.since if self._turn else None
 
     @property
@@ -126,7 +127,7 @@ class Environment:
         return self._ended is None and self._process.poll() is None
 
     async def initialize(self) -> Result | None:
-        """Waits for the end of the init: None, or the error that the function has ended in. Raises InitFailed."""
+        """Waits for the init to end. Returns None, or the function's error. Raises InitFailed."""
         await asyncio.wait({self._ready}, timeout=None if self.function.debugged else INIT_LIMIT)
         if not self._ready.done():
             self._log.add(f"INIT_REPORT Init Duration: {INIT_LIMIT * 1000:.2f} ms\tPhase: init\tStatus: timeout")
@@ -134,9 +135,9 @@ class Environment:
         return self._ready.result()
 
     def invoke(self, invoke: Invoke, ended: Callable[[float], None]) -> asyncio.Future[Result]:
-        """Hands it the event. The future has the result, or NotRun; it may be cancelled, and the function goes on.
+        """Hands it the event. The future gets the result or NotRun; cancelling it does not stop the function.
 
-        The time limit counts from now, init or not. `ended` is called, with the seconds it took, before anybody gets
+        The time limit counts from now, init or not. `ended` is called with the seconds it took, before the future has
         the result.
         """
         self._turn = turn = _Turn(invoke, self._loop.time(), ended, self._loop.create_future())
@@ -171,7 +172,7 @@ class Environment:
             sent = self._socket.send(data)
         except BlockingIOError:
             sent = 0
-        except OSError:  # it is gone already, which _readable is about to see
+        except OSError:  # the process is gone; _readable is about to notice
             self._unread, sent = True, len(data)
         if sent < len(data):
             self._loop.add_writer(self._socket, self._go_on, memoryview(data)[sent:])
@@ -185,7 +186,7 @@ class Environment:
             data = self._socket.recv(_AT_ONCE)
         except BlockingIOError:
             return
-        except ConnectionError:  # it has left some of the event unread
+        except ConnectionError:  # the process left part of the event unread
             self._unread, data = True, b""
         if not data:
             self._exiting = self._loop.create_task(self._exit())
@@ -214,12 +215,12 @@ class Environment:
             self._finish(payload, "Unhandled" if kind == bootstrap.ERROR else None)
 
     async def _exit(self) -> None:
-        """It is gone, or has at least closed its socket."""
+        """The process is gone, or has at least closed its socket."""
         await self.end()
         initialized = self._ready.done()
         if not initialized:
             self._ready.set_exception(InitFailed())
-            self._ready.exception()  # nobody may have waited for it
+            self._ready.exception()  # perhaps nobody waits for it
         if self._unread and initialized and self._turn and not self._turn.answer.done():
             self._turn.answer.set_exception(NotRun())
         self._fail("Runtime.ExitError", _reason(self._process.returncode))
@@ -229,7 +230,7 @@ class Environment:
             self._loop.remove_reader(self._log.reading)
 
     def _look(self) -> None:
-        """Looks after an invoke that is under way: its time, and its memory."""
+        """Checks the time and the memory of the current invoke."""
         assert self._turn
         now, limit = self._loop.time(), self.function.timeout
         if now >= self._turn.since + limit:
@@ -242,12 +243,12 @@ class Environment:
             if self._stopped != (stopped := b"State:\tT" in status):
                 self._stopped = stopped
                 if stopped:
-                    self._log.add(f"{self.function.name} is stopped; let it go on: kill -CONT {self._process.pid}")
+                    self._log.add(f"{self.function.name} is stopped; to continue: kill -CONT {self._process.pid}")
         if not self._outgrown():
             self._timer = self._loop.call_at(min(now + _LOOK_S, self._turn.since + limit), self._look)
 
     def _outgrown(self) -> bool:
-        """Whether it has taken more memory than it may; what is the pages of files, the system could drop."""
+        """Whether it has used more memory than allowed, not counting pages of files, which the system could drop."""
         peak, files = self._memory
         if self.function.debugged or peak - files <= self.function.memory * 1024:
             return False
@@ -255,7 +256,7 @@ class Environment:
         return True
 
     def _fail(self, kind: str, text: str, line: str | None = None, status: str | None = None) -> None:
-        """The answer is an error of the platform's, and the environment ends."""
+        """Answers with an error of the platform's, and ends the environment."""
         self.end()
         if not (turn := self._turn):
             return
@@ -287,10 +288,10 @@ class Environment:
 
 
 def variables(function: Function, interpreter: str, path: tuple[str, ...], id: str) -> dict[str, str]:
-    """The whole environment of a function: Lambda's, the function's own, and nothing of the developer's but PATH.
+    """All environment variables of a function: Lambda's, the function's own, and of the developer's only PATH.
 
-    What points to places of Lambda (/var/task, /opt) points to those that stand for them. HOME is nobody's, since
-    credentials would lie there. https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
+    Paths on Lambda (/var/task, /opt) are replaced with their counterparts here. HOME does not exist, since it would
+    hold credentials. https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
     """
     own = dict(function.variables)
     region = function.arn.split(":")[3]
@@ -332,7 +333,7 @@ def variables(function: Function, interpreter: str, path: tuple[str, ...], id: s
 
 
 def _here(place: str, function: Function) -> str:
-    """Where that lies on this machine which lies in /var/task or /opt on Lambda."""
+    """The counterpart on this machine of a path in /var/task or /opt on Lambda."""
     if place.startswith("/var/task"):
         return function.code + place[len("/var/task") :]
     candidates = [layer + place[len("/opt") :] for layer in reversed(function.layers) if place.startswith("/opt/")]
@@ -340,7 +341,7 @@ def _here(place: str, function: Function) -> str:
 
 
 def _reason(status: int) -> str:
-    """How Lambda says it: https://docs.aws.amazon.com/lambda/latest/dg/troubleshooting-invocation.html"""
+    """In Lambda's words: https://docs.aws.amazon.com/lambda/latest/dg/troubleshooting-invocation.html"""
     if status == 0:
         return "Runtime exited without providing a reason"
     if status > 0:

@@ -1,9 +1,9 @@
-"""./install.sh: the tools into .tools, and the function's world into .venv: its Python, its packages, pytest, boto3.
+"""./install.sh: installs the tools into .tools, and the function's Python and packages, pytest and boto3 into .venv.
 
 Usage: python -m local.install [--tools]
 
-Runs on any Python from 3.10, before anything is installed. Each of both is made beside the old one and takes its place
-when it is whole; `installed` in it says what it was made from, in the form that install.sh compares.
+Runs on any Python from 3.10, before anything is installed. Each folder is made beside the old one and takes its place
+once it is complete; its file `installed` says what it was made from, in the form that install.sh compares.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ from local.terminal import say
 TOOLS, VENV = Path(".tools"), Path(".venv")
 LISTS = ("requirements.txt", "local/requirements.txt", "local/inside/requirements.txt")
 TEMPLATE, CODE = Path("template.yaml"), Path("src")
-# What .venv gets besides, in this order; the function's own versions come first.
+# What else .venv gets, in this order; the function's own versions come first.
 BESIDES = (Path("tests/requirements.txt"), Path("requirements.txt"))
 COMMANDS = ("aws", "sam", "uv", "uvx")
 AGAIN = "run ./install.sh again"
@@ -41,12 +41,12 @@ def main(arguments: list[str]) -> None:
         try:
             install_venv(holding, quiet=lenient)
         except (uv.InstallError, OSError) as error:
-            line = f"install.sh: could not install what tests need into .venv: {error}{uv.advice(error, AGAIN)}"
+            line = f"install.sh: could not install packages into .venv: {error}{uv.advice(error, AGAIN)}"
             say(line) if lenient else sys.exit(line)
 
 
 def install_tools(holding: int) -> None:
-    """Makes .tools anew if a list of its packages has changed. Raises uv.InstallError or OSError."""
+    """Makes a new .tools if a list of its packages has changed. Raises uv.InstallError or OSError."""
     made_from = "".join(manifest.text(Path(name)) for name in LISTS)
     if _made_from(TOOLS) == made_from:
         return
@@ -57,10 +57,10 @@ def install_tools(holding: int) -> None:
             *("--python", sys.executable, new),
             holding=holding,
         )
-        # Both, for which SAM CLI's own requirements may be too new or too old, in one resolution.
+        # Both lists in one resolution, since SAM CLI's own requirements may restrict the versions in either.
         _pip_install(installer, new, holding, *(f"--requirements={name}" for name in LISTS[:2]))
         shutil.rmtree(new / "bootstrap", ignore_errors=True)
-        # Whatever the shell says: without it, every start of the tools takes more than a second longer.
+        # Whatever the shell says: without bytecode, every start of the tools takes more than a second longer.
         (site,) = new.glob("lib/python3.*/site-packages")
         (site / "bytecode.pth").write_text("import sys; sys.dont_write_bytecode = False\n")
         fetched = TOOLS / "lambda" / "pythons"
@@ -71,13 +71,13 @@ def install_tools(holding: int) -> None:
 
 
 def install_venv(holding: int, quiet: bool) -> None:
-    """Makes .venv anew if a list of its packages or the template's Python has changed, or has become available.
+    """Makes a new .venv if a list of its packages or the template's Python has changed or become available.
 
-    `quiet`: says nothing of a Python that only stands in. Raises uv.InstallError or OSError.
+    `quiet`: does not mention a Python that only stands in. Raises uv.InstallError or OSError.
     """
     program = TOOLS / "bin" / "uv"
     declared = re.search(r"^.*Runtime[^A-Za-z0-9]*(python3\.[0-9]*)", _read(TEMPLATE), re.MULTILINE)
-    # A parameter may name it, or there are functions in other languages only; then .venv keeps its Python.
+    # A parameter may name it, or all functions may be in other languages; then .venv keeps its Python.
     named = declared or re.search(r"(python3\.[0-9]+)", _read(TEMPLATE))
     kept = None if named else re.match(r"(python3\.[0-9]+)\n", _made_from(VENV) or "")
     first = declared or kept
@@ -104,7 +104,7 @@ def install_venv(holding: int, quiet: bool) -> None:
             (new / "installed").write_text(made_from)
     if not right and not quiet:
         say(
-            f"==> Python {number} is not on this machine and could not be fetched: "
+            f"==> Python {number} is not on this machine and could not be fetched; "
             f".venv has Python {pythons.version(VENV)}"
         )
 
@@ -123,7 +123,7 @@ def _fill_venv(program: Path, new: Path, asked: manifest.Manifest, holding: int)
     if pinned or len(besides) > 1:
         try:
             _pip_install(program, new, holding, *besides, *(name + pin for name, pin in pinned.items()))
-        except uv.InstallError:  # the function needs a package in a version that these cannot bear
+        except uv.InstallError:  # the function needs a version of a package that conflicts with these
             _pip_install(program, new, holding, *besides, *pinned)
     chosen.unlink()
     for command in COMMANDS:
@@ -133,7 +133,7 @@ def _fill_venv(program: Path, new: Path, asked: manifest.Manifest, holding: int)
 
 
 def _installer(new: Path, holding: int) -> Path | str:
-    """A uv that can do what is needed: the tools' old one, the machine's, or else the pinned one, from PyPI."""
+    """A uv that can do what is needed: that of the old tools, the machine's, or else the pinned one from PyPI."""
     for program in (str(TOOLS / "bin" / "uv"), "uv"):
         with contextlib.suppress(OSError, uv.InstallError):
             uv.run(program, "venv", "--relocatable", "--help", holding=holding)
@@ -164,7 +164,7 @@ def _installer(new: Path, holding: int) -> Path | str:
 
 @contextlib.contextmanager
 def _replacing(target: Path, what: str) -> Iterator[Path]:
-    """Yields a path for what will take the place of `target`, which stays as it is when this fails."""
+    """Yields the path of what will replace `target`, which stays as it is if this fails."""
     say(f"==> Installing {what} into {target}")
     new, old = _beside(target)
     with _seconds():
@@ -179,7 +179,7 @@ def _replacing(target: Path, what: str) -> Iterator[Path]:
 
 
 def _recover(target: Path) -> None:
-    """Removes what an interrupted installation has left, and undoes half an exchange."""
+    """Removes what an interrupted installation has left, and undoes a half-finished replacement."""
     new, old = _beside(target)
     if not os.path.lexists(target) and os.path.lexists(old):
         old.rename(target)
@@ -200,7 +200,7 @@ def _remove(path: Path) -> None:
 
 @contextlib.contextmanager
 def _seconds() -> Iterator[None]:
-    """On a terminal the seconds count up meanwhile; whatever is said next overwrites them."""
+    """Meanwhile counts the seconds on a terminal; the next line overwrites them."""
     done = threading.Event()
 
     def count() -> None:
@@ -219,7 +219,7 @@ def _pip_install(program: Path | str, environment: Path, holding: int, *argument
 
 
 def _made_from(environment: Path) -> str | None:
-    """None for an environment that is not whole, or whose Python has gone."""
+    """What the environment was made from; None if it is incomplete or its Python is gone."""
     return _read(environment / "installed") if (environment / "bin" / "python").exists() else None
 
 

@@ -1,7 +1,7 @@
-"""What a function asks for beside Lambda's own: its requirements.txt, or else its pyproject.toml.
+"""The packages that a function needs besides Lambda's own: its requirements.txt, or else its pyproject.toml.
 
-A relative path in requirements.txt starts from the project's folder, where `sam build` runs uv, as pip takes it from
-where it runs; behind -r and -c, and in pyproject.toml, it starts from the file that names it.
+A relative path in requirements.txt starts from the project's folder, where `sam build` runs uv, since for pip it starts
+from the current directory; after -r and -c, and in pyproject.toml, it starts from the file that names it.
 https://pip.pypa.io/en/stable/reference/requirements-file-format/
 
 Runs on a bare Python 3.10.
@@ -23,18 +23,18 @@ from local.uv import InstallError
 _PROJECT = Path(__file__).parents[1]
 _NESTED = re.compile(r"(?:-r|-c|--requirement|--constraint)[ =]?\s*(.+)")
 _ARCHIVES = (".whl", ".tar.gz", ".zip")
-# The digests of the directories as uv has built them last.
+# The digests of the directories as uv last built them.
 _BUILT = _PROJECT / ".tools" / "lambda" / "built"
-# What tools leave in the directory of a package.
+# What tools leave behind in the directory of a package.
 _LEFT = re.compile(r"__pycache__|\..*|.*\.egg-info")
 
 
 @dataclass
 class Manifest:
-    """`file` is what to install from, None where there is nothing to install.
+    """`file` is what to install from, None if there is nothing to install.
 
-    `lines` is what counts of its text and of the files that it names; `files` are all of these. `places` are the
-    directories and archives of this machine that it installs, `moving` says whether it names a branch in git.
+    `lines` are the significant lines of it and of the files that it names; `files` are all these files. `places` are
+    the directories and archives on this machine that it installs, `moving` says whether it names a branch in git.
     """
 
     file: Path | None = None
@@ -49,7 +49,7 @@ class Manifest:
 
     @property
     def is_built(self) -> bool:
-        """Whether it has sources that no wheel is made of yet, whatever there is for Lambda's platform."""
+        """Whether it names sources that have to be built, whatever wheels there are for Lambda's platform."""
         return bool(self.places) or any(re.search(r"\bgit(\+|\s*=)", line) for line in self.lines)
 
     def key(self) -> str:
@@ -57,7 +57,7 @@ class Manifest:
         return "\n".join([*self.lines, *map(_digest, self.places)])
 
     def freshen(self) -> None:
-        """Lets uv build anew what has changed: it looks at the times of these files, and not at what is built.
+        """Makes uv build what has changed, since uv itself looks only at the times of a few files.
 
         https://docs.astral.sh/uv/concepts/cache/#dependency-caching
         """
@@ -74,9 +74,9 @@ class Manifest:
 
 
 def read(code: Path | str) -> Manifest:
-    """That of a function's directory. Raises InstallError for a file that nobody can read."""
+    """Reads the manifest of a function's directory. Raises InstallError for a file that cannot be read."""
     directory = Path(code)
-    if directory.resolve() == _PROJECT.resolve():  # what lies there are the tools' requirements
+    if directory.resolve() == _PROJECT.resolve():  # the requirements there are the tools'
         return Manifest()
     file = directory / "requirements.txt"
     found = Manifest(file)
@@ -101,7 +101,7 @@ def read(code: Path | str) -> Manifest:
 def install(found: Manifest, program: Path | str, python: Path | str, *options: str, holding: int) -> None:
     """Runs `uv pip install OPTIONS` with it; paths among the options are absolute. Raises InstallError.
 
-    A pyproject.toml goes the way of `sam build`: uv exports the versions that it locks, without those for development.
+    A pyproject.toml is treated as by `sam build`: uv exports the versions that it locks, without those for development.
     """
     assert found.file
     found.freshen()
@@ -134,9 +134,9 @@ def install(found: Manifest, program: Path | str, python: Path | str, *options: 
 
 
 def text(file: Path) -> str:
-    """The text of a file in UTF-8. Raises InstallError for any other, and OSError."""
+    """The text of a UTF-8 file. Raises InstallError for any other encoding, and OSError."""
     name = os.path.relpath(file)
-    if not file.is_file():  # reading a FIFO would wait for ever
+    if not file.is_file():  # reading a FIFO would block for ever
         raise InstallError(f"{name} is not a file")
     data = file.read_bytes()
     try:
@@ -163,7 +163,7 @@ def _gather(file: Path, found: Manifest) -> None:
 
 
 def _moves(line: str) -> bool:
-    """Whether git may have another commit for it tomorrow: it names none, nor what looks like a version."""
+    """Whether git may give another commit for it tomorrow: it names neither a commit nor what looks like a version."""
     if re.search(r"\bgit\s*=", line):  # in pyproject.toml
         return not re.search(r"\b(rev|tag)\s*=", line)
     found = re.search(r"git\+[^\s#]+", line)

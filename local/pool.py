@@ -21,26 +21,26 @@ from local.inside import confinement
 from local.sources import Sources
 from local.terminal import say
 
-# A new account may run 10 at once, an old one 1,000; a laptop holds this many. What comes on top waits.
+# A new account may run 10 environments at once, an old one 1,000; a laptop can hold this many. More requests wait.
 LIMIT = 32
 
-# File descriptors: of an environment here, and what everything else needs.
+# File descriptors: of an environment in this process, of everything else, and the fewest that will do.
 _FILES, _OTHER_FILES, _FEWEST_FILES = 2, 48, 64
 
-# No more files, processes or memory.
+# The system has no more files, processes or memory.
 _NO_ROOM = {errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM}
 
-# Seconds that a request waits for an environment to become idle before it asks whether to start another, and the
-# longest it would wait then.
+# Seconds that a request waits for an idle environment before it checks whether to start another, the expected wait
+# from which it does start one, and the longest pause between two checks.
 _MOMENT_S = 0.004
 _PATIENCE_S = 0.015
 _LONGEST_PAUSE_S = 0.032
 
-# Seconds after the end of an invoke for which those that wait are taken to get on,
-# and seconds until a start shows what it has been good for.
+# Seconds after the end of an invoke during which the queue counts as moving,
+# and seconds until a start has shown its effect.
 _MOVING_S, _SETTLING_S = 0.05, 0.25
 
-# What an invoke takes as long as none has ended, and the time from which on one that goes on counts as a long one.
+# Seconds that an invoke is assumed to take until one has ended, and after which a running one counts as long.
 _UNKNOWN_S, _LONG_S = 0.001, 0.02
 
 _T = TypeVar("_T")
@@ -49,14 +49,14 @@ _T = TypeVar("_T")
 class Pool:
     """Invokes functions in execution environments.
 
-    What functions print goes to `output`, with Lambda's START, END and REPORT lines if `verbose`. `runtimes` are those
-    that `describe` makes ready. It must be made and used in the event loop's thread. Raises CannotRun.
+    What functions print goes to `output`, with Lambda's START, END and REPORT lines if `verbose`. `describe`
+    prepares the `runtimes`. Create and use a pool in the event loop's thread only. Raises CannotRun.
     """
 
     def __init__(self, output: BinaryIO, runtimes: Iterable[str] = (), verbose: bool = False) -> None:
         files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         if files < _FEWEST_FILES:
-            raise CannotRun(f"at most {files} files may be open, and {_FEWEST_FILES} are needed: ulimit -n 1024")
+            raise CannotRun(f"only {files} files may be open, but {_FEWEST_FILES} are needed: ulimit -n 1024")
         self._limit = min(LIMIT, (files - _OTHER_FILES) // _FILES)
         self._output, self._runtimes, self._verbose = output, sorted(set(runtimes)), verbose
         self._fleets: dict[tuple[str, str | None], _Fleet] = {}
@@ -64,9 +64,9 @@ class Pool:
         self._environments: set[Environment] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._closed = False
-        # Every environment holds the first, and ends itself once nobody holds the second any more.
+        # Every environment holds the first end, and ends itself once nobody holds the second any more.
         self._line, self._held = os.pipe()
-        # One process tries it, so that none ends up half way.
+        # A process of its own tries whether mounts are allowed, so that no environment is left half mounted.
         self._trying = subprocess.Popen([sys.executable, "-I", "-S", confinement.__file__])
 
     def describe(self) -> list[str]:
@@ -81,17 +81,17 @@ class Pool:
                 continue
             found = runtime.version(name)
             if not found.startswith(name.removeprefix("python") + "."):
-                lines.append(f"{name} is not on this machine and could not be fetched: the function runs on {found}")
+                lines.append(f"{name} is not on this machine and could not be fetched; functions run on {found}")
         return lines
 
     async def invoke(self, invoke: Invoke) -> Result:
         if invoke.function.container_only:
             raise CannotRun(f"{invoke.function.name} {invoke.function.container_only}")
         if len(invoke.event) > EVENT_LIMIT:
-            raise TooLarge("the event has more than 6 MB, the most that Lambda takes in one invoke")
+            raise TooLarge("the event is larger than 6 MB, Lambda's limit for one invoke")
         fleet = self._fleet(invoke.function, invoke.tenant)
         wait = None if invoke.function.debugged else invoke.wait
-        # The quick way, if nothing has changed and an environment is idle: no task, nothing to wait for but the answer.
+        # The fast path, if nothing has changed and an environment is idle: no task, and only the answer to wait for.
         if (code := self._known(invoke.function)) and (environment := fleet.take(code)):
             answer = self._use(fleet, environment, invoke)
             late = wait and asyncio.get_running_loop().call_later(wait, _too_late, answer)
@@ -102,7 +102,7 @@ class Pool:
             finally:
                 if late:
                     late.cancel()
-        running = self._task(self._run(fleet, invoke))  # it goes on when its caller does not
+        running = self._task(self._run(fleet, invoke))  # it continues if its caller gives up
         await asyncio.wait({running}, timeout=wait)
         if not running.done():
             raise StillRunning
@@ -128,7 +128,7 @@ class Pool:
                 if not environment:
                     environment, fresh = await self._acquire(fleet, invoke), False
                     try:
-                        # There may have been a save while it waited, and this environment one from before.
+                        # A file may have been saved during the wait, and this environment be outdated.
                         code = await self._current(fleet.function)
                         fresh = environment.alive and environment.code is code and fleet.fits(environment)
                     finally:
@@ -140,7 +140,7 @@ class Pool:
             except NotRun:
                 continue
             except _Ended as ended:
-                # A save may have met the way from the start that has failed to this request.
+                # If a file was saved since the start that failed, try again.
                 if not ended.code or await self._current(fleet.function) is ended.code:
                     return ended.result
 
@@ -155,7 +155,7 @@ class Pool:
         return environment.invoke(invoke, ended)
 
     def _offer(self, fleet: _Fleet, environment: Environment) -> None:
-        """Gives it to the request that has waited longest, or keeps it warm."""
+        """Gives the environment to the request that has waited longest, or keeps it warm."""
         if self._closed or not environment.alive or not fleet.fits(environment):
             return self._discard(fleet, environment)
         fleet.environments.add(environment)
@@ -166,7 +166,7 @@ class Pool:
         fleet.idle.append(environment)
 
     async def _acquire(self, fleet: _Fleet, invoke: Invoke) -> Environment:
-        """An environment that is ready. Raises _Ended when the invoke has ended on the way there."""
+        """Returns an environment that is ready. Raises _Ended if the invoke ended during the start of one."""
         loop, pause = asyncio.get_running_loop(), _MOMENT_S
         waiter: asyncio.Future[Environment] = loop.create_future()
         start: asyncio.Task[Environment | None] | None = None
@@ -190,12 +190,12 @@ class Pool:
         finally:
             if waiter in fleet.waiting:
                 fleet.waiting.remove(waiter)
-        if start:  # it has not been needed
+        if start:  # it was not needed after all
             start.add_done_callback(lambda done: self._hand_on(fleet, done))
         return waiter.result()
 
     def _hand_on(self, fleet: _Fleet, start: asyncio.Task[Environment | None]) -> bool:
-        """Gives what a start has come to, the error of an init too, to the request that has waited longest."""
+        """Gives the outcome of a start, even the error of an init, to the request that has waited longest."""
         if start.cancelled():
             return False
         error = start.exception()
@@ -203,7 +203,7 @@ class Pool:
             if waiter := next((one for one in fleet.waiting if not one.done()), None):
                 fleet.waiting.remove(waiter)
                 waiter.set_exception(error)
-                waiter.exception()  # it may be that nobody waits any more
+                waiter.exception()  # perhaps nobody waits any more
             return True
         if error or not (environment := start.result()):
             return False
@@ -211,11 +211,11 @@ class Pool:
         return True
 
     async def _start(self, fleet: _Fleet, invoke: Invoke, waiter: asyncio.Future[Environment]) -> Environment | None:
-        """An environment that has had its init; None when the system has no room for it by now. Raises _Ended."""
+        """Returns an initialized environment, or None if there is no room for it or no more need. Raises _Ended."""
         try:
             while True:
                 code = await self._current(fleet.function)
-                if fleet.function.debugged and fleet.ending:  # the next one needs its port
+                if fleet.function.debugged and fleet.ending:  # the new one needs its port
                     await asyncio.wait(fleet.ending)
                 try:
                     environment, failed = self._make(fleet, code), None
@@ -230,7 +230,7 @@ class Pool:
                         return environment
                 self._discard(fleet, environment)
                 if await self._current(fleet.function) is not code:
-                    continue  # a save met the import, and the handler has not run
+                    continue  # a file was saved during the init, and the handler has not run
                 if failed:
                     raise _Ended(failed, code)
                 if waiter.done():
@@ -255,7 +255,7 @@ class Pool:
         ending.add_done_callback(lambda _: self._environments.discard(environment))
 
     def _has_room(self, fleet: _Fleet) -> bool:
-        """Whether one more may be started; an environment that is idle elsewhere goes for it."""
+        """Whether one more may be started; an idle environment of another function makes room if necessary."""
         if sum(len(each.environments) + each.starting for each in self._fleets.values()) < self._limit:
             return True
         for other in self._fleets.values():
@@ -311,32 +311,32 @@ def _told(function: Function) -> Iterator[None]:
 
 
 class _Ended(Exception):
-    """The invoke has ended while an environment was started for it; any other would, where the `code` has failed."""
+    """The invoke ended while an environment was started for it. A `code` is one whose init fails for every invoke."""
 
     def __init__(self, result: Result, code: Code | None = None) -> None:
         self.result, self.code = result, code
 
 
 class _Fleet:
-    """The environments of one function and tenant. `function` is as the latest request has it."""
+    """The environments of one function and tenant. `function` is the latest request's."""
 
     def __init__(self, function: Function, discard: Callable[[_Fleet, Environment], None]) -> None:
         self.function = function
         self._discard = discard
         self.environments: set[Environment] = set()
-        self.idle: deque[Environment] = deque()  # the one that was used last is the first to be used again
+        self.idle: deque[Environment] = deque()  # the most recently used one is used next
         self.busy: set[Environment] = set()
         self.starting = 0
         self.ending: set[asyncio.Task[None]] = set()
         self.waiting: deque[asyncio.Future[Environment]] = deque()
         self.durations: deque[float] = deque(maxlen=15)  # seconds
-        self.last = self.started = 0.0  # when an invoke, and a start, has ended, on the event loop's clock
+        self.last = self.started = 0.0  # when an invoke, and a start, last ended, on the event loop's clock
 
     def fits(self, environment: Environment) -> bool:
         return environment.function == self.function
 
     def take(self, code: Code) -> Environment | None:
-        """An idle environment with this code, or None; others that are idle have had their time."""
+        """Returns an idle environment with this code, or None; discards idle ones with other code."""
         while self.idle:
             environment = self.idle.pop()
             if environment.alive and environment.code is code and self.fits(environment):
@@ -345,15 +345,15 @@ class _Fleet:
         return None
 
     def short_of(self, waiter: asyncio.Future[Environment], now: float) -> bool:
-        """Whether it would take too long until there is an environment for this one of those that wait.
+        """Whether this waiter would have to wait too long for an environment.
 
-        Each environment is taken to need for an invoke what is usual, or what its present one has taken by now.
+        Each environment is assumed to need the usual time for an invoke, or what its current one has taken so far.
         """
         if not self.environments and not self.starting:
             return True
         if self.function.debugged:
             return False
-        # One at a time while they get on, since a start slows down everything else.
+        # One start at a time while the queue moves, since a start slows down everything else.
         if now - self.last < _MOVING_S and (self.starting or now - self.started < _SETTLING_S):
             return False
         usual = statistics.median(self.durations) if self.durations else _UNKNOWN_S
@@ -365,24 +365,24 @@ class _Fleet:
 
 
 class _Code:
-    """What sources.Sources finds for a function, without holding up the event loop."""
+    """What sources.Sources finds for a function, without blocking the event loop."""
 
     def __init__(self, function: Function) -> None:
-        # On Lambda a later layer lies over an earlier one.
+        # On Lambda a later layer overrides an earlier one.
         self._sources = Sources(function.code, function.layers[::-1], function.unbuilt[::-1])
         self._function = function
         self._looks = 0
         self._looking: asyncio.Future[Code] | None = None
         self._found: object = None
-        self._code: Code | None = None  # of what was found
+        self._code: Code | None = None  # made from `_found`
 
     def known(self) -> Code | None:
-        """The code, when it is certain and costs no time; else None."""
+        """The code, if it is certain and costs no time; else None."""
         found = self._sources.known()
         return self._code if found and found is self._found else None
 
     async def current(self) -> Code:
-        """A look that had begun before this request came may have missed its save: the next one counts for all."""
+        """The code as it is now. A look that began before this call may have missed a save: it waits for the next."""
         before = self._looks
         while True:
             if not self._looking:

@@ -1,7 +1,7 @@
 """The Python that a function runs on, and what it may import: what Lambda has, and src/requirements.txt.
 
-Everything is in .tools/lambda, apart from the tools' own packages: a function that imports something which is only
-installed for SAM CLI or for its tests fails here as it would on Lambda.
+Everything is in .tools/lambda, separate from the tools' own packages: a function that imports something that is only
+installed for SAM CLI or for its tests fails here as on Lambda.
 https://docs.aws.amazon.com/lambda/latest/dg/lambda-python.html
 """
 
@@ -24,27 +24,27 @@ _HOME = _TOOLS / "lambda"
 PYTHONS = _HOME / "pythons"
 _INSIDE = _HERE / "inside" / "requirements.txt"
 
-# Lambda's operating system for Python 3.12 and newer is Amazon Linux 2023 with glibc 2.34; before, Amazon Linux 2 with
-# glibc 2.26. https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html
+# On Lambda, Python 3.12 and newer run on Amazon Linux 2023 with glibc 2.34, older ones on Amazon Linux 2 with glibc
+# 2.26. https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html
 _PLATFORMS = {"x86_64": "x86_64-manylinux_2_28", "arm64": "aarch64-manylinux_2_28"}
 _OLD_PLATFORMS = {"x86_64": "x86_64-manylinux2014", "arm64": "aarch64-manylinux2014"}
 _WHEELS = "--only-binary=:all:"
 
-_environments: dict[str, Path] = {}  # by runtime, the ones of this process
-_current: set[Path] = set()  # what this process has installed or found to be current
-_latest: dict[tuple[str, str | None], list[Path]] = {}  # of each function that has packages of this machine
-_KEPT = 2  # the one before may be in use by a request
+_environments: dict[str, Path] = {}  # by runtime, those of this process
+_current: set[Path] = set()  # what this process has installed or found current
+_latest: dict[tuple[str, str | None], list[Path]] = {}  # of each function that uses packages on this machine
+_KEPT = 2  # a request may still use the previous one
 _looking = threading.Lock()
 
 Say = Callable[[str], None]
 
 
 def python(runtime: str, say: Say) -> Path:
-    """The interpreter for a runtime such as "python3.13", with what Lambda has installed beside it.
+    """The interpreter for a runtime such as "python3.13", with the packages that Lambda provides.
 
-    The first call makes it, from a Python of that version that this machine has or that can be fetched; when there is
-    none, from the nearest one, and then every process looks for the right one again. `say` is given a line about each
-    step that takes time. Raises InstallError.
+    The first call makes it from a Python of that version, on this machine or fetched. If there is none, it takes the
+    nearest version, and every process looks for the right one again. `say` gets a line about each step that takes time.
+    Raises InstallError.
     """
     with _looking:
         if runtime not in _environments:
@@ -62,15 +62,15 @@ def python(runtime: str, say: Say) -> Path:
 
 
 def version(runtime: str) -> str:
-    """The version, such as "3.13.1", of the interpreter that stands for the runtime, once `python` has made it."""
+    """The version, such as "3.13.1", of the runtime's interpreter, once `python` has made it."""
     return pythons.version(_environments[runtime])
 
 
 def packages(code: Path | str, runtime: str, say: Say, architecture: str | None = None) -> Path | None:
-    """The directory with what the manifest of `code` lists, or None when it lists nothing.
+    """The directory with what the manifest of `code` lists, or None if it lists nothing.
 
-    Wheels are for this machine and the interpreter that stands for the runtime; with an `architecture` ("x86_64",
-    "arm64") they are for Lambda's, as a container needs them. Raises InstallError with the installer's reason.
+    Wheels are for this machine and the runtime's interpreter here; with an `architecture` ("x86_64", "arm64") they are
+    for Lambda's, as a container needs. Raises InstallError with the installer's reason.
     """
     found = manifest.read(code)
     if not (file := found.file):
@@ -84,7 +84,7 @@ def packages(code: Path | str, runtime: str, say: Say, architecture: str | None 
         manifest.install(found, _UV, interpreter, *target, f"--target={new}", holding=holding)
 
     home = _installed(found.key(), fill, runtime, say, architecture, found.moving)
-    if found.places:  # each edit of them makes another
+    if found.places:  # each edit of them makes a new directory
         latest = _latest.setdefault((str(code), architecture), [])
         latest[:] = [*(each for each in latest if each != home), home]
         for old in latest[:-_KEPT]:
@@ -94,7 +94,7 @@ def packages(code: Path | str, runtime: str, say: Say, architecture: str | None 
 
 
 def tool(requirement: str, runtime: str, say: Say, architecture: str | None = None) -> Path:
-    """The directory with a package that only some starts need, such as "debugpy==1.8.22"; see packages."""
+    """The directory with a package that is needed only now and then, such as "debugpy==1.8.22"; see packages."""
 
     def fill(new: Path, target: list[str], holding: int) -> None:
         say(f"==> Installing {requirement}")
@@ -109,7 +109,7 @@ def _works(environment: Path) -> bool:
 
 def _make_environment(home: Path, interpreter: Path, say: Say) -> None:
     def fill(new: Path, holding: int) -> None:
-        say("==> Installing what Lambda's Python runtime has")
+        say("==> Installing the packages of Lambda's Python runtime")
         uv.run(_UV, "venv", "--no-project", "--allow-existing", "--python", interpreter, new, holding=holding)
         lists = ("--compile-bytecode", f"--requirements={_INSIDE}")
         uv.run(_UV, "pip", "install", f"--python={new}", *lists, holding=holding)
@@ -125,7 +125,7 @@ def _installed(
     architecture: str | None,
     moving: bool = False,
 ) -> Path:
-    """The directory that `fill` has filled for the text; for what moves in git, once more in each run of a program."""
+    """The directory that `fill` has filled for the text; if git may have moved on, each process fills it again."""
     number = runtime.removeprefix("python")
     if architecture:
         new_enough = tuple(map(int, number.split("."))) >= (3, 12)
@@ -152,16 +152,16 @@ def _installed(
         except InstallError as error:
             if not home.exists():
                 raise
-            say(f"the newest commit could not be installed, an older one is used: {error}")
+            say(f"the newest commit could not be installed, so an older one is used: {error}")
         _current.add(home)
     return home
 
 
 def _make(home: Path, made: Callable[[Path], bool], say: Say, fill: Callable[[Path, int], None]) -> None:
-    """Fills a new directory and puts it in place whole: an interruption leaves nothing that a later start trusts."""
+    """Fills a new directory and puts it in place whole: an interruption leaves nothing that a later start would use."""
     home.parent.mkdir(parents=True, exist_ok=True)
     with _locked(say) as holding:
-        if made(home):  # by whom we have waited for
+        if made(home):  # by the process that held the lock
             return
         for interrupted in home.parent.glob(".new-*"):
             shutil.rmtree(interrupted, ignore_errors=True)

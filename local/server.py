@@ -1,7 +1,7 @@
-"""The HTTP front, on aiohttp's low-level server: what API Gateway's own front does before any route is looked up.
+"""The HTTP front, on aiohttp's low-level server: does what API Gateway does before it looks up a route.
 
-The request line, the query and the names of headers go on as they were sent. What is no HTTP, or too large, is
-answered here in API Gateway's JSON. No request occupies a thread, however slowly it arrives.
+The request line, the query and the names of headers are passed on as sent. What is not HTTP, or too large, is answered
+here in API Gateway's JSON. No request occupies a thread, however slowly it arrives.
 https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
 """
 
@@ -29,9 +29,9 @@ from local.gateway import limits
 from local.gateway.model import Request, Response
 from local.terminal import say, shown
 
-# More than API Gateway takes, so that the answer is its own and not the parser's.
+# Above API Gateway's limits, so that the client gets its error and not the parser's.
 _PARSED_BYTES, _PARSED_HEADERS = 1024 * 1024, 10000
-# That a request which is under way still has when the server ends; aiohttp takes 0 for no limit.
+# Seconds that running requests still get when the server ends; to aiohttp, 0 means no limit.
 _END_S = 0.01
 
 # Seconds without a request after which a connection may be closed, if there are too many.
@@ -39,16 +39,16 @@ _IDLE_S = 0.25
 
 _PROTOCOLS = ("HTTP/1.0", "HTTP/1.1")
 _TOO_LARGE = {
-    413: ": the body has more than 10 MB, more than AWS takes",
-    414: ": the request line has more than 10 KB, more than AWS takes",
-    431: ": the headers have more than 10 KB, more than AWS takes",
+    413: ": the body is larger than 10 MB, AWS's limit",
+    414: ": the request line is larger than 10 KB, AWS's limit",
+    431: ": the headers are larger than 10 KB, AWS's limit",
 }
-_CUT_OFF = web.RequestPayloadError("it ended before it was whole")
+_CUT_OFF = web.RequestPayloadError("it is incomplete")
 _LOCAL = ("localhost", "127.0.0.1", "::1")
 
 
 class CannotListen(Exception):
-    """The address cannot be had; the text says what to do."""
+    """The address cannot be used; the text says what to do."""
 
 
 class Application(Protocol):
@@ -65,7 +65,7 @@ class Server:
     """Serves an application at one address, `url`."""
 
     def __init__(self, host: str, port: int, tls_files: tuple[str, str] | None = None) -> None:
-        """Takes the port (0: a free one). `tls_files` are a certificate and its key. Raises CannotListen."""
+        """Listens on the port (0: a free one). `tls_files` are a certificate and its key. Raises CannotListen."""
         self._tls: ssl.SSLContext | None = None
         if tls_files:
             self._tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -75,7 +75,7 @@ class Server:
                 raise CannotListen(f"cannot use the certificate {tls_files[0]} with {tls_files[1]}: {error}") from None
         try:
             family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-            # Clients that connect at the same moment wait in the queue; beyond it the kernel lets them try again later.
+            # Clients that connect at the same moment wait in the queue; beyond it the kernel has them try again later.
             self._socket = socket.create_server((address[0], port), family=family, backlog=512)
         except OverflowError:
             raise CannotListen(f"port {port} does not exist; a port is a number from 0 to 65535") from None
@@ -88,13 +88,13 @@ class Server:
             raise CannotListen(f"cannot listen on {host}, port {port}: {error.strerror or error}") from None
         address = self._socket.getsockname()
         self._port: int = address[1]
-        # That a Host header may have: a page can point its own domain at this machine, but cannot send these names
-        # (DNS rebinding). None where any may.
+        # Allowed in a Host header; None if any is. A page can point its own domain at this machine, but cannot send
+        # these names (DNS rebinding).
         self._names = frozenset({*_LOCAL, host}) if ipaddress.ip_address(address[0]).is_loopback else None
         self.url = f"{'https' if tls_files else 'http'}://{f'[{host}]' if ':' in host else host}:{self._port}"
 
     async def serve(self, application: Application, until: asyncio.Event) -> None:
-        """Serves until the event is set; requests that are under way are broken off then."""
+        """Serves until the event is set; requests that are still running are then cut off."""
         self._application = application
         loop = asyncio.get_running_loop()
         manager = web.Server(self._handle)
@@ -139,7 +139,7 @@ class Server:
         return _Sent(response, close=status is not None or connection.finishing)
 
     def _status_of(self, request: Request) -> int | None:
-        """The status that refuses the request for its head, or None."""
+        """The status that refuses the request because of its head, or None."""
         lengths = [len(name) + len(value) + 4 for name, value in request.headers]
         if len(request.method) + len(request.target) + 12 > limits.HEADERS:
             return 414
@@ -164,7 +164,7 @@ class _Connection(web.RequestHandler):
     ) -> None:
         super().__init__(manager, **options)
         self._application, self._open = application, open
-        self.ended = False  # the client sends no more
+        self.ended = False  # the client will send no more
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -177,7 +177,7 @@ class _Connection(web.RequestHandler):
 
     @property
     def idle(self) -> bool:
-        """Nobody waits for an answer, nor has for some time, and it is not closed yet."""
+        """Whether it is open, and nobody waits for an answer or has for some time."""
         busy = self._current_request or self._messages or self._force_close
         return not busy and time.perf_counter() - self.used > _IDLE_S
 
@@ -186,7 +186,7 @@ class _Connection(web.RequestHandler):
         return self.ended and not self._messages
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """A client that has finished sending still gets its answers; one that leaves within a body gets 400."""
+        """A client that has finished sending still gets its answers; one that stops within a body gets 400."""
         if self.ssl_context or (self._waiter and not self._waiter.done()):
             return False
         self.ended = True
@@ -203,7 +203,7 @@ class _Connection(web.RequestHandler):
 
 
 class _Sent(web.Response):
-    """aiohttp's response with the headers that it is given, and no name of the server among them."""
+    """aiohttp's response with exactly the given headers, and no Server header."""
 
     def __init__(self, response: Response, close: bool) -> None:
         super().__init__(status=response.status, headers=CIMultiDict(response.headers), body=response.body)
@@ -216,14 +216,14 @@ class _Sent(web.Response):
 
     async def _write_headers(self) -> None:
         await super()._write_headers()
-        # aiohttp writes UTF-8, which clients read as what it is in HTTP, ISO 8859-1 (RFC 9110, 5.5).
+        # aiohttp writes UTF-8, but clients read ISO 8859-1, as HTTP says (RFC 9110, 5.5).
         writer: Any = self._payload_writer
         if not writer._headers_buf.isascii():
             writer._headers_buf = writer._headers_buf.decode().encode("latin-1", "replace")
 
 
 def _request(raw: web.BaseRequest, port: int, scheme: Literal["http", "https"]) -> Request:
-    """The request without its body, which is not there yet."""
+    """The request without its body, which has not arrived yet."""
     peer = raw.transport.get_extra_info("peername") if raw.transport else None
     seconds = time.time()
     headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in raw.raw_headers)
@@ -254,12 +254,12 @@ async def _body(raw: web.BaseRequest, connection: _Connection) -> bytes | int:
         if raw.headers.get("Expect", "").lower() == "100-continue" and raw.transport and not raw.content.is_eof():
             raw.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         async for data in raw.content.iter_any():
-            if len(body) <= limits.BODY:  # what comes on top is read and dropped, so that the client sees the answer
+            if len(body) <= limits.BODY:  # the rest is read and dropped, so that the client sees the answer
                 body += data
     except (web.RequestPayloadError, HttpProcessingError, ConnectionError) as error:
         say(f"400: the body does not match its headers: {shown(' '.join(str(error).split()))}")
         if connection.ended:
-            raw.content.feed_eof()  # or aiohttp waits for the rest, before it closes the connection
+            raw.content.feed_eof()  # or aiohttp would wait for the rest before it closes the connection
         return 400
     return 413 if len(body) > limits.BODY else bytes(body)
 

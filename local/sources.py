@@ -1,4 +1,4 @@
-"""A function's code and what it may import, as they are at this moment: every save counts from the next request on."""
+"""A function's code and what it may import, as they are now: changes apply from the next request."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _lock = threading.Lock()
 class Sources:
     """The directories of one function.
 
-    `code` is the directory with the handler. `layers` are directories that lie in /opt on Lambda, with "python" or
-    "python/lib/python3.x/site-packages" in them; `unbuilt` are those which `sam build` would first make into that.
+    `code` is the directory with the handler. `layers` are directories that are in /opt on Lambda, with "python" or
+    "python/lib/python3.x/site-packages" in them; `unbuilt` are those that `sam build` would first bring into that form.
     """
 
     def __init__(self, code: str, layers: Iterable[str] = (), unbuilt: Iterable[str] = ()) -> None:
@@ -35,9 +35,9 @@ class Sources:
         self._trees: list[Tree] = []
 
     def current(self, name: str, say: Callable[[str], None]) -> Found:
-        """What there is now for a runtime; installs first what requirements.txt newly lists, and says so.
+        """Returns what a runtime finds now. First installs what requirements.txt newly lists, and says so.
 
-        Raises runtime.InstallError, again and again until the files change.
+        Raises runtime.InstallError, on every call until the files change.
         """
         version = (name, self.version())
         with self._lock:
@@ -54,7 +54,7 @@ class Sources:
             return _found(last[1])
 
     def known(self) -> Found | None:
-        """What `current` has found, if it is sure to hold still; costs microseconds and never waits, unlike that."""
+        """What `current` last found, if it is certain to be current still; takes microseconds and never waits."""
         last, trees = self._last, self._trees
         if last and len(trees) == len(last[0][1]) and all(map(Tree.quiet, trees, last[0][1])):
             return _found(last[1])
@@ -80,7 +80,7 @@ def _found(found: Found | runtime.InstallError) -> Found:
 
 
 def forget_bytecode(code: str) -> None:
-    """Removes the __pycache__ below `code`: bytecode counts as current for a save of the same second and size."""
+    """Removes the __pycache__ below `code`: it seems current after a save of the same second and size."""
     for directory, below, _ in os.walk(code):
         if "__pycache__" in below:
             shutil.rmtree(os.path.join(directory, "__pycache__"), ignore_errors=True)
@@ -90,7 +90,7 @@ def forget_bytecode(code: str) -> None:
 def trees(code: str) -> list[Tree]:
     """One watch.Tree for `code`, and one for each thing elsewhere that its manifest installs or reads."""
     found = manifest.Manifest()
-    with contextlib.suppress(runtime.InstallError):  # who installs says it
+    with contextlib.suppress(runtime.InstallError):  # whoever installs it reports this
         found = manifest.read(code)
     away = [path for path in (*found.places, *found.files) if not path.absolute().is_relative_to(os.path.abspath(code))]
     return [
@@ -100,12 +100,12 @@ def trees(code: str) -> list[Tree]:
 
 
 def version(code: str) -> list[int]:
-    """Changes with every save of a file that counts for the code."""
+    """Changes with every save of a file that belongs to the code."""
     return [tree.version() for tree in trees(code)]
 
 
 def tree(directory: str | Path, recursive: bool = True, wanted: str = ".*") -> Tree:
-    """The watch.Tree of these arguments, one for all that ask."""
+    """The watch.Tree with these arguments, shared by all callers."""
     key = (str(directory), recursive, wanted)
     with _lock:
         if key not in _trees:

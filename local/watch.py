@@ -2,8 +2,8 @@
 
 inotify puts an event into its queue before the call that caused it returns (inotify(7)). Whoever reads the queue
 after a save therefore sees the save: no waiting, no polling, and a cost that does not grow with the directory.
-Where inotify cannot be had, or does not report (another system than Linux, a network or shared file system, no watch
-left), times and sizes of the files are compared instead.
+Where inotify is not available or does not report (not on Linux, a network or shared file system, no watches left),
+times and sizes of the files are compared instead.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if sys.platform == "linux":
 
     _SAVING = flags.CREATE | flags.MODIFY
     _SAVED = flags.CLOSE_WRITE | flags.MOVED_FROM | flags.MOVED_TO | flags.DELETE
-    # A link leads elsewhere, or what it leads to is another file by now.
+    # A link leads elsewhere, or the file that it leads to has been replaced.
     _ELSEWHERE = flags.CREATE | flags.MOVED_FROM | flags.MOVED_TO | flags.DELETE
     _WATCHED = _SAVING | _SAVED | flags.ATTRIB | flags.DELETE_SELF | flags.MOVE_SELF
     _MOVED = flags.ISDIR | flags.DELETE_SELF | flags.MOVE_SELF | flags.Q_OVERFLOW | flags.IGNORED
@@ -42,12 +42,12 @@ _Files = dict[tuple[str, str], tuple[int, ...]]
 
 
 def own(name: str) -> bool:
-    """Whether a file or directory of this name is somebody's source, and not what a program keeps beside it."""
+    """Whether a file or directory of this name is source, not something that a program keeps beside it."""
     return not _NOT_SOURCE.fullmatch(name)
 
 
 class Tree:
-    """The files of `directory`, with everything below it unless `recursive` is false, and what links there lead to.
+    """The files of `directory`, everything below it unless `recursive` is false, and the targets of links.
 
     `wanted` is a regular expression that a file's whole name must match to count. Thread-safe.
     """
@@ -59,26 +59,26 @@ class Tree:
         self._lock = threading.Lock()
         self._version = 0
         self._left_open: set[tuple[int, str]] = set()
-        self._queue: Any = None  # of inotify
-        self._seen: _Files = {}  # without it
+        self._queue: Any = None  # inotify's
+        self._seen: _Files = {}  # without inotify
         self._look()
 
     def version(self) -> int:
-        """A number that is larger than before when a file has changed. Waits for a save that is under way."""
+        """A number that has grown if a file has changed. Waits for a save that is in progress."""
         with self._lock:
             if self._queue is None:
                 seen, self._seen = self._seen, self._scan()
                 if seen != self._seen:
                     self._version += 1
-                    self._look()  # it may have been away, and can be watched again
+                    self._look()  # the directory may have been away, and can be watched again
             else:
                 self._drain()
             return self._version
 
     def quiet(self, version: int) -> bool:
-        """Whether nothing has happened since this was its version; costs microseconds and never waits.
+        """Whether nothing has happened since this version; takes microseconds and never waits.
 
-        Who looks at this moment has taken the events out of the queue, and not yet said what they mean.
+        False while another thread looks: it has taken events out of the queue, but not yet counted them.
         """
         if self._queue is None or self._poll.poll(0):
             return False
@@ -98,11 +98,11 @@ class Tree:
 
     def _watch(self) -> Any:
         queue = INotify(nonblocking=True)
-        # The watches of the directories, and (watch, name) of what the links in them lead to, wherever that lies.
+        # The watches of the directories, and (watch, name) of the targets of links in them, wherever those are.
         self._own: set[int] = set()
         self._linked: set[tuple[int, str]] = set()
         try:
-            # The first even if it cannot be read, which is an error here: nothing else would tell when it can.
+            # The first even if it cannot be read, which raises here: nothing else would tell when it can be.
             self._own.add(queue.add_watch(self._directory, _WATCHED))
             links: list[str | Path] = [self._directory]
             for directory, files in self._walk(links):
@@ -119,7 +119,7 @@ class Tree:
         return queue
 
     def _walk(self, met: list[str | Path] | None = None) -> Iterator[tuple[str, list[str]]]:
-        """Each directory with the names of its files; the directories below it go to `met`."""
+        """Yields each directory with the names of its files; the directories below it are added to `met`."""
         seen: set[str] = set()
         for directory, below, files in os.walk(self._directory, followlinks=True):
             real = os.path.realpath(directory)
@@ -157,7 +157,7 @@ class Tree:
                         self._left_open.discard(file)
                     elif event.mask & _SAVING and file not in self._left_open:
                         saving.add(file)
-            # A file that is written right now may be half there: its writer gets a moment to close it.
+            # A file that is being written may be incomplete: its writer gets a moment to close it.
             left = deadline - time.monotonic() if saving else 0
             events = self._queue.read(timeout=int(left * 1000)) if left > 0 else []
         self._left_open |= saving
@@ -178,7 +178,7 @@ class Tree:
 
 
 def _steps(path: str | Path) -> Iterator[tuple[str, str]]:
-    """(directory, name) of each link on the way to what the path leads to, and of that."""
+    """Yields (directory, name) of each link on the way to the path's target, and of the target."""
     path = os.path.abspath(path)
     for _ in range(_MOST_LINKS):
         link = next((each for each in (*reversed(Path(path).parents), Path(path)) if each.is_symlink()), None)
@@ -189,7 +189,7 @@ def _steps(path: str | Path) -> Iterator[tuple[str, str]]:
 
 
 def _reports(directory: str | Path) -> bool:
-    """Whether inotify sees every change there: not where another machine can write."""
+    """Whether inotify sees every change there, which it does not where another machine can write."""
     if sys.platform != "linux":
         return False
     place = os.path.realpath(directory) + "/"

@@ -1,12 +1,15 @@
 """The runtime of an execution environment: AWS's runtime client, which gets its invokes over a socket.
 
-Usage: python bootstrap.py HANDLER SOCKET LIFELINE STORAGE READ_ONLY: two file descriptors, the megabytes of /tmp or 0
-where the system does not allow mounts, and directories as in a PATH. AWS's code (awslambdaric) imports the handler,
-builds event, context and logging, and formats errors; only its way to the Lambda Runtime API is another one, so that
-its compiled part, which there is for Linux alone, is not needed. Everything that is taken from its insides stands here.
+Usage: python start.py HANDLER SOCKET LIFELINE STORAGE READ_ONLY
+SOCKET and LIFELINE are file descriptors, STORAGE is the size of /tmp in megabytes (0 if the system does not allow
+mounts), READ_ONLY is a list of directories in the form of PATH.
 
-What comes is `REQUEST`, a JSON list (request id, trace id, ARN, deadline in milliseconds since the epoch, client
-context, tenant) and the event. What goes is `REPLY`, and JSON.
+AWS's code (awslambdaric) imports the handler, builds event, context and logging, and formats errors. Only its
+connection to the Lambda Runtime API is replaced, so that its compiled part, which exists for Linux only, is not needed.
+Everything that relies on its internals is in this file.
+
+A request is `REQUEST`, a JSON list (request id, trace id, ARN, deadline in milliseconds since the epoch, client
+context, tenant) and the event. A reply is `REPLY` and JSON.
 """
 
 import os
@@ -23,14 +26,11 @@ READY, RESULT, ERROR, INIT_ERROR = b"R", b"A", b"E", b"I"
 
 
 def main(handler, connection, line, storage, read_only):
-    # Compiled anew, they would cost each start more than all that they do.
-    writes, sys.dont_write_bytecode = sys.dont_write_bytecode, False
     import confinement
     import lifeline
     from container import shm
 
-    sys.dont_write_bytecode = writes
-    if storage:  # while there is one thread: another would keep it from getting user namespaces
+    if storage:  # while there is one thread: with more, user namespaces are refused
         confinement.mount(read_only, [sys.prefix, sys.base_prefix, os.path.dirname(__file__)], storage)
     marker = os.environ["AWS_LAMBDA_LOG_STREAM_NAME"].rpartition("]")[2]
     for descriptor in (connection, line):
@@ -40,8 +40,8 @@ def main(handler, connection, line, storage, read_only):
     os.register_at_fork(after_in_child=lambda: os.dup2(nothing, connection, inheritable=False))
     lifeline.watch(line, marker)
     shm.forbid()
-    # What the function imports is its own: nothing of this directory, nor the compiled part of AWS's client.
-    for name in ("lifeline", "confinement", "container", "container.shm"):
+    # The function can import nothing of this directory, nor the compiled part of AWS's client.
+    for name in ("bootstrap", "lifeline", "confinement", "container", "container.shm"):
         del sys.modules[name]
     sys.path[0] = os.getcwd()
     sys.modules["runtime_client"] = None
@@ -65,13 +65,13 @@ def _runtime(connection):
     bootstrap.ERROR_LOG_LINE_TERMINATE, bootstrap.ERROR_LOG_IDENT = "\n", " "
 
     def advice(record):
-        """A paragraph on updates of the runtime, which do not happen here, before each error of an init."""
+        """Drops the paragraph on runtime updates that precedes every error of an init: there are none here."""
         return record.msg != lambda_unhandled_exception_warning_message
 
     logging.getLogger().addFilter(advice)
 
     class Client(BaseLambdaRuntimeClient):
-        """Newer clients pass on more arguments than are needed here, hence the `**_`."""
+        """Newer clients pass more arguments than are needed here, hence the `**_`."""
 
         ready = False
         used = _Memory().used
@@ -118,7 +118,7 @@ def _runtime(connection):
 
 
 def _read(descriptor, count):
-    """So many bytes; by the number, since a socket object would be closed while Python ends and before its exit."""
+    """Reads `count` bytes. Takes a descriptor, since Python closes a socket object before the process exits."""
     data = os.read(descriptor, count)
     while len(data) < count:
         more = os.read(descriptor, count - len(data))
@@ -129,7 +129,7 @@ def _read(descriptor, count):
 
 
 class _Memory:
-    """The most memory that this process has had, and how much of it is files that could be dropped; in kilobytes."""
+    """The peak memory of this process, and how much of it is pages of files that could be dropped; in kilobytes."""
 
     def __init__(self):
         try:
@@ -139,7 +139,7 @@ class _Memory:
 
     def used(self):
         if self._status is None:
-            # It may be the server's own, since the kernel hands it on to a program that is started.
+            # This may be the server's peak, which the kernel passes on to a program that is started.
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
             return peak // self._unit, peak // self._unit
         return memory(os.pread(self._status, 8192, 0))
@@ -148,8 +148,3 @@ class _Memory:
 def memory(status):
     """The two figures of `_Memory` in the text of a /proc/PID/status. Raises IndexError for a process that has gone."""
     return tuple(int(status.split(name, 1)[1].split(None, 1)[0]) for name in (b"VmHWM:", b"RssFile:"))
-
-
-if __name__ == "__main__":
-    _handler, _connection, _line, _storage, _read_only = sys.argv[1:]
-    main(_handler, int(_connection), int(_line), int(_storage), _read_only.split(os.pathsep))

@@ -1,9 +1,9 @@
-"""The file system of an execution environment as it is on Lambda: code and layers are read-only, /tmp is its own.
+"""Makes an execution environment's file system as on Lambda: code and layers are read-only, /tmp is its own.
 
-Where the system allows it (Linux, for root or where anybody may make user namespaces), by mounts that only the
-environment has, and that go with its last process. Elsewhere an audit hook refuses what Python opens or changes.
+Where the system allows it (Linux, as root or if anybody may create user namespaces), this is done with mounts that only
+the environment has and that end with its last process. Elsewhere an audit hook makes Python refuse such changes.
 
-Usage: python confinement.py; its status is 0 where mounts are allowed.
+Usage: python confinement.py; exits with 0 if mounts are allowed.
 
 https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
 """
@@ -31,17 +31,17 @@ _CHANGED = {
 
 
 def mount(read_only, needed, storage):
-    """Makes the directories read-only, and /tmp empty but for what there leads to those that are `needed`.
+    """Makes the directories read-only, and /tmp empty except for what leads to the `needed` directories.
 
-    `storage` is the size of /tmp, in megabytes. Raises OSError, and ImportError for a Python without ctypes; then the
-    process is not fit for a function any more.
+    `storage` is the size of /tmp, in megabytes. Raises OSError, and ImportError for a Python without ctypes; after
+    either, the process cannot run a function any more.
     """
     directory, above = os.getcwd(), os.path.realpath(_TMP) + "/"
     user, group = os.geteuid(), os.getegid()
     as_root = user == 0 and not _call("unshare", _NEW_MOUNTS)
     if not as_root:
         _require(_call("unshare", _NEW_MOUNTS | _NEW_USER))
-        # user_namespaces(7): itself, and nobody else.
+        # user_namespaces(7): maps its own user and group, and no others.
         for name, text in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):
             with open(f"/proc/self/{name}", "w") as file:
                 file.write(text)
@@ -57,13 +57,13 @@ def mount(read_only, needed, storage):
         os.mkdir(above + name)
         _mount(f"/proc/self/fd/{descriptor}", above + name, _BIND | _WITH_THOSE_BELOW)
         os.close(descriptor)
-    if not as_root:  # nor is it root in there
+    if not as_root:  # it does not get root's rights in there
         _require(_call("capset", struct.pack("=Ii", _CAPABILITIES, 0), bytes(24)))
     os.chdir(directory)
 
 
 def refuse(read_only):
-    """Lets Python refuse to change what is below the directories, and say what of /tmp is not as on Lambda."""
+    """Makes Python refuse changes below the directories, and say once that /tmp is not as on Lambda."""
     places = tuple(os.path.join(os.path.realpath(place), "") for place in read_only)
     tmp, said = os.path.realpath(_TMP) + "/", []
 
@@ -73,9 +73,9 @@ def refuse(read_only):
         real = os.path.realpath(os.fsdecode(path))
         if f"{real}/".startswith(places):
             raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
-        if real.startswith(tmp) and not said and not flags & os.O_EXCL:  # which a name is for that nobody else has
+        if real.startswith(tmp) and not said and not flags & os.O_EXCL:  # O_EXCL: the name is new
             said.append(real)
-            line = f"{real}: /tmp is this machine's, and shared; on Lambda every environment has one of its own"
+            line = f"{real}: /tmp is this machine's, and shared; on Lambda every environment has its own"
             print(line, file=sys.stderr, flush=True)
 
     def hook(event, arguments):
@@ -101,7 +101,7 @@ def _mount(source, target, flags, kind=None, options=None):
 
 
 def _call(name, *arguments):
-    """A function of the C library; by what is below ctypes, whose own import takes as long as all the rest."""
+    """Calls a function of the C library, without ctypes itself: its import takes as long as everything else."""
     import _ctypes
 
     return _ctypes.call_function(_ctypes.dlsym(_ctypes.dlopen(None, 0), name), arguments)

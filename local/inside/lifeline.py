@@ -1,8 +1,8 @@
-"""Ends an execution environment with everything that runs in it: the server does, and each environment by itself.
+"""Ends an execution environment with everything that runs in it. The server uses this, and so does each environment.
 
-Both know an environment by its process group and by its marker, a text that nothing else has among its variables and
-that every process started in it inherits. A process that has left the group, its session and its parents, and has
-another environment too, is out of reach; so is one that has left the group where there is no /proc (macOS).
+Both recognize an environment by its process group and its marker, a text in the environment variables of every process
+started in it, and of no others. Out of reach is a process that has left its group, session and parents and has replaced
+its variables as well; where there is no /proc (macOS), so is any process that has left the group.
 """
 
 import contextlib
@@ -16,9 +16,9 @@ _ROUNDS = 100
 
 
 def watch(descriptor, marker):
-    """Ends the process's own group once the other end of the pipe is closed, which is when the server has gone."""
-    # Somebody may have stopped this process, and then no thread of it runs: where it can (Linux), the kernel wakes it,
-    # for which it needs the pipe's end anew, since it has the one that was handed on together with all others.
+    """Ends this process's own group once the other end of the pipe is closed, that is, when the server has gone."""
+    # No thread of a stopped process runs, so the kernel must wake it where it can (Linux). That takes an end of the
+    # pipe that was opened here: the inherited one is shared with all other environments.
     if hasattr(fcntl, "F_SETSIG"):
         with contextlib.suppress(OSError):
             mine = os.open(f"/proc/self/fd/{descriptor}", os.O_RDONLY | os.O_NONBLOCK)
@@ -30,7 +30,7 @@ def watch(descriptor, marker):
 
 def end(group, marker):
     """Kills the processes of the group, and, where there is /proc, those that have left it. Takes milliseconds."""
-    for _ in range(_ROUNDS):  # what was about to start another process when it was killed is found by a second look
+    for _ in range(_ROUNDS):  # a second look finds what a process had started while it was killed
         members = _members(group, marker.encode())
         if not members:
             break
@@ -49,7 +49,7 @@ def _wait(descriptor, group, marker):
 
 
 def _members(group, marker):
-    """The living processes of an environment other than this one (proc(5)); none where there is no /proc."""
+    """The living processes of an environment, except this one (proc(5)); none where there is no /proc."""
     children, members = {}, set()
     with contextlib.suppress(OSError):
         for pid in map(int, filter(str.isdecimal, os.listdir("/proc"))):

@@ -1,14 +1,14 @@
-"""SAM CLI, run as a library, and every inner name of it that this project holds on to.
+"""SAM CLI, run as a library, and everything internal to it that this project relies on.
 
-Read from aws-sam-cli 1.170.0, which requirements.txt pins; a test fails when a name moves. SAM CLI reads options and
-functions, and runs containers; gateway, server and processes are ours. So is what comes before it reads a template:
-local/cloudformation decides conditions and resolves functions, of which its own resolver knows few. Nothing outside
-this package names anything of SAM CLI. What is put in the place of its own, and why:
+Written for aws-sam-cli 1.170.0, which requirements.txt pins; a test fails if a name moves. SAM CLI reads options and
+functions, and runs containers; gateway, server and processes are ours. Before it reads a template, local/cloudformation
+decides conditions and resolves intrinsic functions, few of which SAM CLI's own resolver supports. Nothing outside this
+package refers to SAM CLI. What is replaced, and why:
 
-- InvokeContext: its template is read again after a save, and what it gives becomes our values.
-- LocalApiService, LocalLambdaService: served by our gateway on our server.
+- InvokeContext: reads the template again after a save, and turns what it reads into our values.
+- LocalApiService, LocalLambdaService: our gateway and server take their place.
 - SamTranslatorWrapper: takes a fifth of the start, and is not needed (light.py).
-- requests, of its containers: an invoke has a client context, too (containers.py).
+- requests, as its containers use it: passes on the client context of an invoke (containers.py).
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def run(arguments: list[str], **options: Any) -> None:
     invoke_context.InvokeContext = functools.partial(Context, once)  # type: ignore[assignment, misc]
     local_api_service.LocalApiService = _ApiService  # type: ignore[assignment, misc]
     local_lambda_service.LocalLambdaService = _LambdaService  # type: ignore[assignment, misc]
-    if not arguments[0].startswith("start-"):  # what serves ends without asking an index for a newer SAM CLI
+    if not arguments[0].startswith("start-"):  # a server ends without checking for a newer SAM CLI
         GlobalConfig().last_version_check = _FAR_AWAY
     if "--debug" not in arguments:
         for name in _QUIET:
@@ -80,7 +80,7 @@ class _Service:
             server = Server(*self._address)
             about = [*self._context.once.aws.describe(), *self._context.remarks]
             self._run.serve(application, server, [*self._run.engine.describe(), *about, *lines(server.url)])
-        sys.exit()  # past SAM CLI's advice on what to do next
+        sys.exit()  # skips SAM CLI's advice on what to do next
 
 
 class _ApiService(_Service):
@@ -109,7 +109,7 @@ class _LambdaService(_Service):
 
 @contextlib.contextmanager
 def _told() -> Iterator[None]:
-    """What keeps a server from starting is said in one line."""
+    """Reports in one line what keeps a server from starting."""
     try:
         yield
     except (CannotListen, CannotRun) as error:
@@ -117,7 +117,7 @@ def _told() -> Iterator[None]:
 
 
 def engine_of(context: Context) -> Callable[[Run], Any]:
-    """What makes the engine of a run."""
+    """Returns what makes the engine of a run."""
     if context.once.containers:
         return Containers
     functions = context.project.functions.values()

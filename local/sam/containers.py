@@ -1,6 +1,6 @@
 """The engine "containers": SAM CLI's own runtime, behind our gateway.
 
-It ends what it has started, mounts the function's packages, and lets warm containers finish their request.
+Removes the containers that it has started, mounts the function's packages, and lets warm containers finish requests.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ from local.sam.host import NAME, Host
 from local.sam.warm import Warm
 from local.terminal import say
 
-# What the runtime client still says when its container is ended.
+# The runtime client's last message when its container is ended.
 _LAST_WORDS = re.compile(rb"\[ERROR\] \[\d+\] LAMBDA_RUNTIME Failed to get next invocation[^\n]*\n?")
-# What the function has printed without a newline, and the emulator's line behind it.
+# The emulator's lines, which may follow what the function has printed without a newline.
 _ENDS = (b"START RequestId: ", b"END RequestId: ")
 _OPEN_LINE = re.compile(rb"([^\n])(?=(?:START|END) RequestId: [0-9a-f-]{36})")
 _CANNOT = (
@@ -55,7 +55,7 @@ _CANNOT = (
     UnsupportedInlineCodeError,
     runtime.InstallError,
 )
-# The engine has been stopped, or refuses.
+# The container engine has been stopped, or refuses.
 _ENGINE = (DockerException, RequestException)
 
 
@@ -64,7 +64,7 @@ class Containers:
 
     def __init__(self, run: Run) -> None:
         self._run = run
-        gc.freeze()  # what is there by now stays, and need not be looked through after each invoke
+        gc.freeze()  # what exists now stays, and need not be searched after each invoke
 
     def describe(self) -> list[str]:
         return [f"Engine: containers ({container_engine()})"]
@@ -80,12 +80,12 @@ class Containers:
         return asked.result()
 
     async def close(self) -> None:
-        """The manager removes the containers when the process ends, whichever way that is."""
+        """Does nothing: the manager removes the containers when the process ends, however it ends."""
 
     def _invoke(self, invoke: Invoke) -> Result:
         reading = self._run.reading
         if isinstance(reading.lambda_runtime, Warm):
-            reading.lambda_runtime.renew(wait=bool(reading.debug_port))  # the next one needs the debugger's port
+            reading.lambda_runtime.renew(wait=bool(reading.debug_port))  # the new one needs the debugger's port
         written, log, started = io.StringIO(), Log(reading.stderr), time.monotonic()
         client_context = base64.b64encode((invoke.client_context or "").encode()).decode()
         _of.headers = {"X-Amz-Client-Context": client_context} if client_context else {}
@@ -97,8 +97,8 @@ class Containers:
             raise CannotRun(f"{invoke.function.name} cannot run: {error}") from None
         except _ENGINE as error:
             raise CannotRun(
-                f"{invoke.function.name} cannot run: the container engine fails: {error}; "
-                "start it again, or do without: ./run.sh --no-docker"
+                f"{invoke.function.name} cannot run: the container engine failed: {error}; "
+                "restart it, or run without it: ./run.sh --no-docker"
             ) from None
         finally:
             log.end_line()
@@ -106,7 +106,7 @@ class Containers:
         payload = written.getvalue().encode()
         if not payload:
             kind, text = "Sandbox.Timedout", f"Task timed out after {invoke.function.timeout:.2f} seconds"
-            if time.monotonic() - started < invoke.function.timeout:  # somebody has ended the container
+            if time.monotonic() - started < invoke.function.timeout:  # somebody has stopped the container
                 kind, text = "Runtime.ExitError", "Runtime exited without providing a reason"
             text = f"RequestId: {invoke.id} Error: {text}"
             say(text)
@@ -118,7 +118,7 @@ class Containers:
 
 
 class _Requests:
-    """requests, as SAM CLI's containers use it: the emulator gets the headers of this thread's invoke, too."""
+    """requests, as SAM CLI's containers use it: also sends the headers of this thread's invoke to the emulator."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(requests, name)
@@ -132,7 +132,7 @@ sam_container.requests = _Requests()  # type: ignore[assignment]
 
 
 class Log(StreamWriter):
-    """SAM CLI's writer of what a container prints, which keeps it as well."""
+    """SAM CLI's writer of what a container prints, which also keeps it."""
 
     def __init__(self, below: StreamWriter) -> None:
         super().__init__(below.stream, auto_flush=True)
@@ -149,7 +149,7 @@ class Log(StreamWriter):
         super().write_str(output.decode(errors="replace"))
 
     def end_line(self) -> None:
-        """Ends the line that the function has left open, so that nothing else stands behind it."""
+        """Ends a line that the function has left open, so that nothing else is appended to it."""
         if self.written[-1:] not in (b"", b"\n"):
             self.write_bytes(b"\n")
 
@@ -159,7 +159,7 @@ class Manager(ContainerManager):
 
     def __init__(self, *options: Any) -> None:
         super().__init__(*options)
-        # A label is there from the start; an id only once a container is, which may be after this process.
+        # A label exists from the start, an id only with the container, which may appear after this process has ended.
         self._label = f"local.server={uuid.uuid4()}"
         self._reaper = Reaper(self._label)
         self._host = Host()
@@ -176,7 +176,7 @@ class Manager(ContainerManager):
         super().create(container, context)
 
     def _lead_to_host(self, container: Any) -> None:
-        """An AWS that is emulated on this machine has another address in a container."""
+        """An AWS emulated on this machine has a different address inside a container."""
         environment = container._env_vars or {}
         for name, url in environment.items():
             if name.startswith(ENDPOINT) and is_local(url):
@@ -184,7 +184,7 @@ class Manager(ContainerManager):
                 container._extra_hosts = {NAME: "host-gateway", **(container._extra_hosts or {})}
 
     def stop(self, container: Any) -> None:
-        with contextlib.suppress(*_ENGINE):  # whatever it leaves is removed at the end
+        with contextlib.suppress(*_ENGINE):  # whatever is left is removed at the end
             super().stop(container)
 
     def remove_all(self) -> None:
@@ -193,7 +193,7 @@ class Manager(ContainerManager):
 
 
 def _equip(container: Any) -> None:
-    """Mounts what requirements.txt lists, what completes the context, and debugpy when it is asked for."""
+    """Mounts the function's packages, what completes the context, and debugpy if it is asked for."""
     found = re.search(r"python:(3\.\d+)-(?:rapid-)?(x86_64|arm64)", container.image)
     code = container._host_dir
     if not (found and code and os.path.isdir(code)):
@@ -215,13 +215,13 @@ def _equip(container: Any) -> None:
         container._entrypoint = container._get_default_entry_point()
     volumes = {directory: {"bind": place, "mode": "ro"} for directory, place in mounts.items()}
     container._additional_volumes = {**(container._additional_volumes or {}), **volumes}
-    # Setting it drops the two places of layers, which Lambda searches by itself.
+    # Setting PYTHONPATH would drop the two directories of layers, which Lambda searches by default.
     own = environment.get("PYTHONPATH") or f"/opt/python/lib/{name}/site-packages:/opt/python"
     environment["PYTHONPATH"] = ":".join([own, *mounts.values()])
 
 
 def _is_error(payload: bytes) -> bool:
-    """Whether an answer is a function error, which Lambda marks with a header and the emulator does not."""
+    """Whether an answer is a function error: Lambda marks one with a header, but the emulator does not."""
     if not payload[:64].lstrip().startswith((b'{"errorMessage"', b'{"errorType"')):
         return False
     with contextlib.suppress(ValueError):
@@ -230,7 +230,7 @@ def _is_error(payload: bytes) -> bool:
 
 
 def _in_thread(call: Callable[[], Any]) -> asyncio.Future[Any]:
-    """The call's result, from a thread that does not keep the process from ending."""
+    """Makes the call in a thread that does not keep the process from ending."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[Any] = loop.create_future()
 

@@ -42,7 +42,7 @@ from local.watch import Tree
 _DOCUMENTS = r".*\.(ya?ml|json)"
 _ACCOUNT = "123456789012"
 
-# Options that only containers support, and that change what the function answers.
+# Options that only containers support and that change the function's answers.
 _CONTAINERS_ONLY = {
     "add_host": "--add-host",
     "container_dns": "--container-dns",
@@ -52,18 +52,18 @@ _CONTAINERS_ONLY = {
 
 _ARCHIVES = (".zip", ".jar")
 
-# SAM CLI gives them to the emulator in a container, and Lambda has none of them.
+# SAM CLI sets these for the emulator in a container; Lambda has none of them.
 _EMULATORS = ("AWS_ACCOUNT_ID", "AWS_LAMBDA_FUNCTION_HANDLER", "AWS_LAMBDA_FUNCTION_TIMEOUT")
-# What processes find of a layer, by PYTHONPATH, PATH and LD_LIBRARY_PATH.
+# What processes can use of a layer, through PYTHONPATH, PATH and LD_LIBRARY_PATH.
 _SEARCHED = {"python", "bin", "lib"}
 
 
 @dataclass
 class Once:
-    """What one run has once, however often the template is read: shared by all contexts."""
+    """What exists once in a run, however often the template is read; shared by all contexts."""
 
     containers: bool
-    serves: bool  # until it is ended, where `invoke` is for one event
+    serves: bool  # until it is ended; `invoke` runs one event only
     aws: Aws = Aws("us-east-1")
     deployed: Deployed | None = None
     recorder: recording.Recorder | None = None
@@ -81,19 +81,19 @@ class Context(InvokeContext):
 
     def __init__(self, once: Once, **options: Any) -> None:
         self.once, self._given = once, options
-        options = {**options, "skip_pull_image": True}  # asks the registry for an image that is missing, and no other
+        options = {**options, "skip_pull_image": True}  # asks the registry only for an image that is missing
         if not once.containers:
             for name, option in _CONTAINERS_ONLY.items():
                 if options.get(name):
                     raise UserException(
-                        f"{option} needs a container engine: start Docker or Finch, without --no-docker"
+                        f"{option} needs a container engine: start Docker or Finch, and run without --no-docker"
                     )
-            # Environments are warm in any case, and there is nothing to load before the first request.
+            # Environments stay warm anyway, and there is nothing to load before the first request.
             options["warm_container_initialization_mode"] = None
         elif options.get("debug_ports"):
-            # The editor attaches before any request: the container is there already, and stays.
+            # The editor attaches before any request, so the container must exist by then, and stay.
             options["warm_container_initialization_mode"] = options.get("warm_container_initialization_mode") or "LAZY"
-        options["no_watch"] = bool(options.get("warm_container_initialization_mode"))  # Warm knows of a save sooner
+        options["no_watch"] = bool(options.get("warm_container_initialization_mode"))  # Warm notices a save sooner
         if not options.get("env_vars_file") and os.path.exists("env.json"):
             options["env_vars_file"] = "env.json"
         super().__init__(**options)
@@ -116,7 +116,7 @@ class Context(InvokeContext):
             except Exception as error:  # whatever one function makes it raise
                 self._read.remarks.append(f"{function.full_path} is left out: {error}")
         functions = [function for function in functions if function.full_path in made]
-        asked = self.once.serves  # one event reaches its function without any API
+        asked = self.once.serves  # a single event reaches its function without an API
         apis = self._read.apis(functions, self.region, self.account, self.once.authorize) if asked else ()
         self.remarks = self._read.told(functions, self._env_vars_value or {})
         self.remarks += tuple(self._unlike_aws(functions, made))
@@ -155,7 +155,7 @@ class Context(InvokeContext):
 
     @property
     def region(self) -> str:
-        """That of SAM CLI's own options, which may stand in samconfig.toml, else what aws.of has found."""
+        """The region of SAM CLI's own options, which may be in samconfig.toml, else the one that aws.of found."""
         return self._aws_region or self.once.aws.region
 
     @property
@@ -193,7 +193,7 @@ class Context(InvokeContext):
         return self._local_lambda_runner
 
     def function(self, found: SamFunction, override_runtime: str | None = None) -> Function:
-        """Our Function of SAM CLI's; `override_runtime` is that of `sam local invoke`."""
+        """Our Function made from SAM CLI's; `override_runtime` is the runtime given to `sam local invoke`."""
         config = self.local_lambda_runner.get_invoke_config(found, override_runtime)
         layers = [layer for layer in config.layers if isinstance(layer, LayerVersion) and layer.codeuri]
         name = found.functionname or found.name
@@ -222,13 +222,13 @@ class Context(InvokeContext):
         )
 
     def _unlike_aws(self, functions: list[SamFunction], made: dict[str, Function]) -> Iterator[str]:
-        """Lines about what functions have on AWS and not here."""
+        """Lines about what functions have on AWS but not here."""
         layers = {layer.arn: layer for function in functions for layer in function.layers}
         makes = [one.full_path for one in functions if (one.metadata or {}).get("BuildMethod") == "makefile"]
         makes += [f"the layer {layer.name}" for layer in layers.values() if layer.build_method == "makefile"]
         if makes and ".aws-sam" not in os.path.abspath(self._template_file).split(os.sep):
             built = ".tools/bin/sam build && ./run.sh --template .aws-sam/build/template.yaml"
-            yield f"makefiles do not run here, the source is taken as it is: {', '.join(makes)}. After a build: {built}"
+            yield f"makefiles do not run here, the source is used as it is: {', '.join(makes)}. To use a build: {built}"
         for arn, layer in layers.items():
             users = ", ".join(one.full_path for one in functions if arn in [each.arn for each in one.layers])
             if not layer.is_defined_within_template and not self.once.containers:
@@ -293,7 +293,7 @@ class Context(InvokeContext):
         return self.once.log
 
     def _add_account_id_to_global(self) -> None:
-        # For the template's AWS::AccountId. Asking STS takes seconds when offline, and is nobody's wish without real
+        # For the template's AWS::AccountId. Asking STS takes seconds when offline, and makes no sense without real
         # credentials.
         if self._aws_profile:
             super()._add_account_id_to_global()
@@ -314,7 +314,7 @@ class Context(InvokeContext):
 
 
 class Runner(LocalLambdaRunner):
-    """SAM CLI's runner, in which nothing of the developer's shell reaches a function."""
+    """SAM CLI's runner, except that nothing of the developer's shell reaches a function."""
 
     def __init__(self, context: Context, **options: Any) -> None:
         super().__init__(**options)
@@ -327,7 +327,7 @@ class Runner(LocalLambdaRunner):
         return {"region": self.context.region}
 
     def invoke(self, function_identifier: str, event: str, tenant_id: str | None = None, **options: Any) -> Any:
-        """In processes, the engine's one invoke; `stdout` among the options gets its answer."""
+        """With processes, runs the engine's only invoke; the option `stdout` gets the answer."""
         event = recording.event_in(event)
         if not self.context.once.serves:
             for remark in self.context.remarks:
@@ -361,7 +361,7 @@ class Runner(LocalLambdaRunner):
         made.name = function.functionname or function.name
         if self.context.once.containers and str(function.runtime).startswith("python"):
             made.variables["FUNCTION_ARN"] = self.context.arn(made.name)  # for inside/container/sitecustomize.py
-        # In a terminal a log line is a line; JSON is for the log group.
+        # A terminal shows plain lines; JSON is for the log group.
         group = (function.logging_config or {}).get("LogGroup") or f"/aws/lambda/{function.functionname}"
         made.logging_config = {"LogGroup": group}
         return made
@@ -371,7 +371,7 @@ def _container_only(function: SamFunction) -> str:
     need = "start Docker or Finch, and run without --no-docker"
     if function.packagetype != "Zip":
         return f"is a container image and needs a container engine: {need}"
-    if not re.fullmatch(r"python3\.\d\d", str(function.runtime)):  # AWS's runtime client begins with 3.10
+    if not re.fullmatch(r"python3\.\d\d", str(function.runtime)):  # AWS's runtime client supports 3.10 and newer
         return f"has the runtime {function.runtime} and needs a container engine: {need}"
     if function.durable_config:
         return f"is a durable function and needs a container engine: {need}"

@@ -11,7 +11,7 @@ def container_engine():
     """The name of the container engine that answers, or None."""
     try:
         client = ContainerClientFactory.create_client()
-    except Exception:  # each engine's client has its own; whatever it is, no engine answers
+    except Exception:  # each engine's client raises its own; in any case no engine answers
         return None
     return type(client).__name__.removesuffix("ContainerClient")
 
@@ -19,18 +19,18 @@ def container_engine():
 def remove_containers(label, again):
     """Removes the containers with the label (NAME=VALUE), running or not.
 
-    `again`: the seconds after which it looks once more, for one that had just been asked for.
+    `again`: seconds after which it looks once more, for a container whose creation had just been requested.
     """
     for pause in (0, again):
         time.sleep(pause)
-        with contextlib.suppress(Exception):  # the engine has gone, whichever's client it is
+        with contextlib.suppress(Exception):  # the engine is gone, whichever client it is
             for container in ContainerClientFactory.create_client().containers.list(all=True, filters={"label": label}):
-                with contextlib.suppress(Exception):  # gone, or going
+                with contextlib.suppress(Exception):  # removed, or being removed
                     container.remove(force=True)
 
 
 def bridge():
-    """The address of this machine in the network that containers are in by default, or None where there is none."""
+    """This machine's address in the network that containers join by default, or None."""
     client = ContainerClientFactory.create_client()
     try:
         (network,) = client.networks.get("bridge").attrs["IPAM"]["Config"]

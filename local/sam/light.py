@@ -1,6 +1,6 @@
-"""Keeps SAM's translator out, which would take a fifth of a start: to be imported before anything of SAM CLI.
+"""Keeps out SAM's translator, which would take a fifth of a start. Import this before anything of SAM CLI.
 
-SAM CLI's providers would have it run SAM's plugins, but local/cloudformation has resolved each template by then.
+SAM CLI's providers would use it for SAM's plugins, but local/cloudformation has resolved each template by then.
 """
 
 import sys

@@ -1,6 +1,6 @@
 """The stacks of a template, each resolved before SAM CLI's providers see it.
 
-A part that cannot be used is left out, and named in a remark; everything else is served.
+A part that cannot be used is left out and named in a remark; everything else is served.
 """
 
 from __future__ import annotations
@@ -75,13 +75,13 @@ class Stacks:
                     way = (
                         f"here it is /{api.stage}{route.path}"
                         if staged
-                        else "out of reach here, without a stage of its own"
+                        else "it cannot be reached here, since its API has no stage of its own"
                     )
-                    self.remarks.append(f"{route.method} {route.path} of {api.id} is also one of {other.id}: {way}")
+                    self.remarks.append(f"{route.method} {route.path} of {api.id} is also a route of {other.id}: {way}")
         return tuple(found)
 
     def absent(self, functions: Sequence[SamFunction]) -> list[tuple[list[str], dict[str, Any]]]:
-        """Names and variables of the functions that the template declares beside these."""
+        """Names and variables of the functions that the template declares besides these."""
         known = {function.full_path for function in functions}
         return [one for one in self.declared if one[0][-1] not in known]
 
@@ -119,7 +119,7 @@ def read(
     extensions: bool = True,
     physical: Mapping[str, str] | None = None,
 ) -> Stacks:
-    """Reads a template and those nested in it; with `extensions`, AWS::LanguageExtensions in Transform counts.
+    """Reads a template and those nested in it; `extensions`: AWS::LanguageExtensions in Transform takes effect.
 
     `physical` are the ids in AWS of the resources of a deployed stack.
     """
@@ -140,7 +140,7 @@ def read(
 
 
 class _Source:
-    """One template on its way to a stack."""
+    """One template that becomes a stack."""
 
     def __init__(
         self,
@@ -167,7 +167,7 @@ class _Source:
         self.template = Template(document, parameters, pseudo, path, self._include, self._nested, physical, extensions)
 
     def collect(self) -> None:
-        """Appends the stack, and those nested in it, to what was found."""
+        """Adds the stack and those nested in it to what was found."""
         resolved = self.template.resolved()
         ResourceMetadataNormalizer.normalize(resolved)
         resources = resolved["Resources"]
@@ -186,9 +186,7 @@ class _Source:
                 properties = resource.get("Properties", {})
                 content = properties.get("ContentUri", properties.get("Content"))
                 if isinstance(content, dict) or text(content).startswith("s3://"):
-                    self._leave_out(
-                        name, "its content is in S3; to use it here, let its path lead to the folder with it"
-                    )
+                    self._leave_out(name, "its content is in S3; to use it here, set its path to a local folder")
                 self._found.layers.setdefault(self.template.value({"Ref": name}), self._anywhere(resource))
             elif resource.get("Type") == "AWS::Serverless::Function":
                 self._leave_out_strays(name, resource, resources)
@@ -216,7 +214,7 @@ class _Source:
             return self._leave_out(logical_id, "the nested stack's template is not in this folder")
         file = SamLocalStackProvider.normalize_resource_path(self._file, location.removeprefix("file://"))
         if os.path.realpath(file) in self._around:
-            return self._leave_out(logical_id, "its template holds it")
+            return self._leave_out(logical_id, "its template contains itself")
         name = ResourceMetadataNormalizer.get_resource_id(resource, logical_id)
         parameters = self.template.parameters_of(logical_id)
         options = (self._pseudo, self._extensions, self._physical, self._path, name, self._around)
@@ -239,7 +237,7 @@ class _Source:
         return {**layer, "Properties": properties}
 
     def _leave_out_strays(self, name: str, resource: dict[str, Any], resources: Mapping[str, Any]) -> None:
-        """Leaves out events of an API that is not in this template, for which SAM refuses the whole of it."""
+        """Leaves out events of an API that is not in this template: SAM would refuse the whole template."""
         events = resource.get("Properties", {}).get("Events", {})
         for key, event in list(events.items()):
             given = {"Api": "RestApiId", "HttpApi": "ApiId"}.get(event.get("Type"), "")
@@ -249,7 +247,7 @@ class _Source:
                 self._leave_out(f"{name}, event {key},", f"its API {api} is not in the template")
 
     def _read_document(self, name: str, resource: dict[str, Any]) -> None:
-        """Puts an API's OpenAPI document in the place of the name of its file."""
+        """Replaces the file name of an API's OpenAPI document with its content."""
         properties = resource.get("Properties", {})
         uri, body = _DOCUMENTS[resource["Type"]]
         if properties.get(body) or uri not in properties:
@@ -257,7 +255,7 @@ class _Source:
         location = properties.pop(uri)
         try:
             document = self._include(location if isinstance(location, str) else "")
-            # AWS takes this document as it is; one with functions of CloudFormation is better served than refused.
+            # AWS does not resolve intrinsic functions in this document, but serving them is better than refusing it.
             properties[body] = self.template.linked(name, body, document)
         except LookupError as error:
             self._leave_out(name, f"its OpenAPI document {location} cannot be read: {error}")
@@ -275,13 +273,13 @@ class _Source:
 
 
 def _document(file: str) -> Any:
-    if os.path.exists(file) and not os.path.isfile(file):  # reading a FIFO would take for ever
+    if os.path.exists(file) and not os.path.isfile(file):  # reading a FIFO would block for ever
         raise TemplateFailedParsingException(f"{file} is not a file")
     return get_template_data(file)
 
 
 def _share_layers(found: Stacks) -> None:
-    """Gives each stack the layers of others that its functions use by their ARNs: as parameters, or as outputs."""
+    """Adds to each stack the layers of other stacks whose ARNs its functions get, through parameters or outputs."""
     for stack in found.stacks:
         resources = stack.template_dict["Resources"]
         for resource in list(resources.values()):
@@ -295,10 +293,10 @@ def _share_layers(found: Stacks) -> None:
 
 
 def _merge_globals(stack: Stack) -> None:
-    """Puts Globals into the resources, and the APIs that SAM makes for events which name none.
+    """Puts Globals into the resources, and adds the APIs that SAM creates for events that name none.
 
-    SAM's other plugins build OpenAPI documents of the events and check policies, which takes most of a start, and stop
-    at the first part that they refuse.
+    SAM's other plugins build OpenAPI documents from events and check policies. They take most of a start, and stop at
+    the first part that they refuse.
     """
     given = stack.template_dict["Resources"]
     for name in {name: None for resource in given.values() for name in _implicit(resource) if name not in given}:
@@ -311,7 +309,7 @@ def _merge_globals(stack: Stack) -> None:
 
 
 def _implicit(resource: Mapping[str, Any]) -> Iterator[str]:
-    """The names of the APIs that SAM makes for events, which name none."""
+    """The names of the APIs that SAM creates for events that name none."""
     if resource.get("Type") in ("AWS::Serverless::Function", "AWS::Serverless::StateMachine"):
         for event in resource.get("Properties", {}).get("Events", {}).values():
             properties = event.get("Properties") or {}
@@ -322,7 +320,7 @@ def _implicit(resource: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _leave_out_unusable(stack: Stack, found: Stacks) -> None:
-    """Leaves out the functions that SAM CLI cannot read or does not run."""
+    """Leaves out the functions that SAM CLI cannot read or run."""
     layers = {name: one for name, one in stack.resources.items() if one.get("Type") in LAYERS}
     for name, resource in list(stack.resources.items()):
         if resource.get("Type") in FUNCTIONS and (reason := _unusable(stack, {name: resource, **layers})):
@@ -336,8 +334,8 @@ def _unusable(stack: Stack, resources: dict[str, Any]) -> str:
     alone._resources = resources
     try:
         functions = list(SamFunctionProvider([alone], ignore_code_extraction_warnings=True).get_all())
-    except Exception as error:  # whatever one function makes it raise
+    except Exception as error:  # whatever a function makes it raise
         return str(error)
     if not functions:
-        return "its code is in S3 or in a registry; to run it here, let its path lead to the folder with the source"
+        return "its code is in S3 or in a registry; to run it here, set its path to the folder with the source"
     return "its code is in the template; to run it here, put it into a file" if functions[0].inlinecode else ""

@@ -1,4 +1,4 @@
-"""SAM CLI's runtimes of containers: cold ones, and warm ones that a save renews without losing a request."""
+"""SAM CLI's runtimes of containers: cold ones, and warm ones, replaced after a save without losing a request."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from local import sources
 
 
 class Cold(LambdaRuntime):
-    """SAM CLI's runtime, which sets no handler of a signal: in a thread it cannot, and ending is ours."""
+    """SAM CLI's runtime without signal handlers: a thread cannot set them, and ending a run is not its task."""
 
     def _configure_interrupt(self, function_full_path: str, timeout: int, container: Any, is_debugging: bool) -> Any:
         return super()._configure_interrupt(function_full_path, timeout, container, False)
 
 
 class Warm(Cold, WarmLambdaRuntime):
-    """SAM CLI's runtime of warm containers, each of which knows the version of the code that it has started with.
+    """SAM CLI's runtime of warm containers, each of which knows the version of the code that it started with.
 
-    Its own watching of files is off: a container is renewed before the request that follows a save.
+    Its file watcher is off: a container is replaced before the first request after a save.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options, no_watch=True)
-        self._invokes: set[threading.Event] = set()  # for each one that goes on, the event of its end
+        self._invokes: set[threading.Event] = set()  # for each one that is running, the event of its end
 
     def create(self, function_config: Any, *arguments: Any, **options: Any) -> Any:
         version = _version(function_config)
@@ -43,19 +43,19 @@ class Warm(Cold, WarmLambdaRuntime):
             ended.set()
 
     def renew(self, wait: bool) -> None:
-        """Lets new containers answer where the code has changed; the old ones stop when their last request has ended.
+        """Replaces containers whose code has changed; the old ones stop once their last request has ended.
 
-        `wait`: returns when they have stopped.
+        `wait`: returns once they have stopped.
         """
         retired = []
         with self._container_lock:
             for path, container in list(self._containers.items()):
                 version = _version(self._function_configs[path])
-                if vars(container).get("code_version", version) != version:  # one that is being made has none yet
+                if vars(container).get("code_version", version) != version:  # one that is being created has none yet
                     retired.append(self._containers.pop(path))
                     self._function_configs.pop(path)
         if retired:
-            # Who begins from now on gets a new one.
+            # Requests from now on get a new container.
             retiring = threading.Thread(target=self._retire, args=(retired, list(self._invokes)), daemon=True)
             retiring.start()
             if wait:

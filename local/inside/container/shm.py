@@ -1,4 +1,4 @@
-"""Semaphores and shared memory fail as on Lambda, which has no /dev/shm: no Queue, Pool or Lock of multiprocessing.
+"""Makes semaphores and shared memory (multiprocessing's Queue, Pool, Lock) fail, as on Lambda without /dev/shm.
 
 https://aws.amazon.com/blogs/compute/parallel-processing-in-python-with-aws-lambda/
 """
@@ -9,7 +9,7 @@ import sys
 
 
 def forbid():
-    """Lets this process have neither; the first attempt is explained in a line."""
+    """Makes both fail in this process; the first attempt prints a line that says why."""
     try:
         import _multiprocessing
         import _posixshmem

@@ -1,4 +1,4 @@
-"""In a container: no shared memory, and the function's ARN, where AWS's emulator has one region for everybody.
+"""In a container: forbids shared memory, and sets the function's ARN, for which AWS's emulator has a fixed region.
 
 Python imports this by itself, before the runtime. Without FUNCTION_ARN there is no ARN to set.
 """

@@ -534,7 +534,7 @@ def test_option_that_would_change_the_answer_is_refused(project, developer, opti
 
     assert (done.returncode, done.stderr.decode()) == (
         1,
-        f"Error: {option.split()[0]} needs a container engine: start Docker or Finch, without --no-docker\n",
+        f"Error: {option.split()[0]} needs a container engine: start Docker or Finch, and run without --no-docker\n",
     )
 
 

@@ -143,8 +143,8 @@ def test_engine_that_goes_is_said_and_used_again_when_it_is_back(serve, tmp_path
         relaying.wait()
 
         assert server.get() == FAILED
-        assert server.says("MyFunction cannot run: the container engine fails: ")
-        assert server.says("start it again, or do without: ./run.sh --no-docker")
+        assert server.says("MyFunction cannot run: the container engine failed: ")
+        assert server.says("restart it, or run without it: ./run.sh --no-docker")
         relaying = relay()
         assert server.get() == HELLO
         relaying.kill()

@@ -244,7 +244,7 @@ def test_network_that_fails_within_a_package_is_said_and_costs_no_more_than_that
     server = serve(environment={"UV_INDEX": index.url, "UV_CACHE_DIR": str(tmp_path / "cache")})
     assert server.get() == HELLO
 
-    server.save("src/requirements.txt", "halfway==1.0\n")
+    server.save("src/requirements.txt", f"halfway!=0.{time.time_ns()}\n")  # never installed before
 
     assert server.get() == FAILED
     assert server.says("; check the network (or the proxy: HTTPS_PROXY), then save a file of the function\n")
@@ -391,7 +391,7 @@ def test_clock_that_jumps_changes_nothing(serve, jump):
 
 
 def environments(server):
-    return [pid for pid, line in processes(server.project).items() if "bootstrap.py" in line]
+    return [pid for pid, line in processes(server.project).items() if "start.py" in line]
 
 
 def test_killed_environment_costs_nothing_while_idle_and_one_told_request_while_busy(server):
@@ -416,7 +416,7 @@ def test_stopped_environment_is_said_with_what_lets_it_go_on(server):
         os.kill(pid, signal.SIGSTOP)
     with ThreadPoolExecutor(1) as client:
         pending = client.submit(server.get)
-        server.says("MyFunction is stopped; let it go on: kill -CONT ")
+        server.says("MyFunction is stopped; to continue: kill -CONT ")
         subprocess.run(re.search("kill -CONT [0-9]+", server.terminal)[0], shell=True, check=True)
 
         assert pending.result() == HELLO
@@ -449,7 +449,7 @@ def test_too_few_files_end_the_start_in_a_line(project, developer, options):
 
     assert done.returncode == 1
     assert done.stderr.strip().splitlines()[-1] == (
-        "Error: at most 50 files may be open, and 64 are needed: ulimit -n 1024"
+        "Error: only 50 files may be open, but 64 are needed: ulimit -n 1024"
     )
     assert "Traceback" not in done.stderr
 

@@ -401,7 +401,7 @@ def test_stand_in_is_said_and_replaced_once_the_right_python_is_there(machine, a
     machine.needs_few_tools()
     machine.asks_for(number)
     nowhere = {"UV_PYTHON_INSTALL_MIRROR": "http://127.0.0.1:9"}
-    stand_in = rf"==> Python {number} is not on this machine and could not be fetched: \.venv has Python {THIS}\.\d+"
+    stand_in = rf"==> Python {number} is not on this machine and could not be fetched; \.venv has Python {THIS}\.\d+"
 
     code, _, errors = machine.install(**nowhere)
 
@@ -448,7 +448,7 @@ def test_function_gets_the_right_python_once_it_is_there(machine, another):
     machine.needs_few_tools()
     machine.install()
     lambda_ = machine.project / ".tools" / "lambda"
-    installing = "==> Installing what Lambda's Python runtime has\n"
+    installing = "==> Installing the packages of Lambda's Python runtime\n"
 
     out, said = function_side(machine, number, **nowhere).communicate()
     assert said == f"==> Fetching Python {number}, the Runtime of template.yaml\n{installing}"
@@ -470,7 +470,7 @@ def test_of_two_starts_at_once_one_makes_what_the_function_runs_on(machine):
     said = sorted((process.communicate(timeout=60)[1] for process in both), key=len)
 
     assert [process.returncode for process in both] == [0, 0]
-    assert said == ["==> Installing what Lambda's Python runtime has\n", f"{WAITING}\n"]
+    assert said == ["==> Installing the packages of Lambda's Python runtime\n", f"{WAITING}\n"]
 
 
 def test_uv_too_old_to_know_the_options_is_not_used(machine):
@@ -580,7 +580,7 @@ def test_what_was_installed_stays_when_its_successor_fails(machine):
 
     code, _, errors = machine.install()
     assert (code, errors[0]) == (1, INTO_VENV)
-    assert errors[1].startswith("install.sh: could not install what tests need into .venv: No solution found ")
+    assert errors[1].startswith("install.sh: could not install packages into .venv: No solution found ")
     assert "no-such-package-anywhere was not found" in errors[1]
     # ./run.sh starts, and answers with the reason until the list is mended.
     code, _, errors = machine.install("--tools")
@@ -610,7 +610,7 @@ def test_network_that_fails_in_the_middle_is_said_and_costs_nothing_that_worked(
 
     code, _, (into, said) = machine.install(**own)
     assert (code, into) == (1, INTO_VENV)
-    assert said.startswith("install.sh: could not install what tests need into .venv: Failed to download `halfway")
+    assert said.startswith("install.sh: could not install packages into .venv: Failed to download `halfway")
     assert said.endswith("; check the network (or the proxy: HTTPS_PROXY), then run ./install.sh again")
     assert machine.install("--tools", **own)[0] == 0
     assert machine.imports(".venv", "encodings") == ["encodings"]
@@ -644,7 +644,7 @@ def test_full_disk_is_said_and_costs_nothing_that_worked(disk):
     for _ in range(2):
         code, _, (into, said) = disk.install()
         assert (code, into) == (1, INTO_VENV)
-        assert said.startswith("install.sh: could not install what tests need into .venv: ")
+        assert said.startswith("install.sh: could not install packages into .venv: ")
         assert "No space left on device" in said
         assert said.endswith("; free some space, then run ./install.sh again")
     assert disk.install("--tools")[0] == 0

@@ -130,6 +130,6 @@ def test_newer_commit_of_branch_is_installed_at_next_start(project, tmp_path, de
     running = Server(project, "processes", developer)
     try:
         assert running.get() == (200, 2)
-        running.says("the newest commit could not be installed, an older one is used")
+        running.says("the newest commit could not be installed, so an older one is used")
     finally:
         running.kill()

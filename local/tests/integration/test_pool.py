@@ -811,7 +811,7 @@ def test_few_file_descriptors_are_enough_or_said(engine):
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(64, open_now + 16), hard))
         asyncio.run(main())
         resource.setrlimit(resource.RLIMIT_NOFILE, (50, hard))
-        with pytest.raises(CannotRun, match="at most 50 files may be open, and 64 are needed: ulimit -n 1024"):
+        with pytest.raises(CannotRun, match="only 50 files may be open, but 64 are needed: ulimit -n 1024"):
             Pool(engine.output)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
@@ -905,6 +905,10 @@ PLACES = {
     "multiprocessing.shared_memory.SharedMemory(create=True, size=1)": (NO_SHM, NO_SHM),
     "concurrent.futures.ProcessPoolExecutor(1).submit(int)": (NO_SHM, NO_SHM),
     "multiprocessing.Pipe()": ("", ""),
+    # It imports what the environment was started with.
+    "p = multiprocessing.get_context('spawn').Process(target=print); p.start(); p.join(); assert p.exitcode == 0": (
+        *("", ""),
+    ),
 }
 TRYING = """
 import concurrent.futures, multiprocessing.shared_memory, os, pathlib, sqlite3, subprocess, tempfile

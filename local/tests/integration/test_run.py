@@ -246,7 +246,8 @@ def test_port_in_use_ends_the_start_with_one_line(server, developer):
 def test_invoke_prints_the_answer_to_a_generated_event(server, developer):
     options = ("generate-event", "apigateway", "aws-proxy", "--method", "GET", "--path", "my-endpoint")
     event = run(server.project, server.engine, developer, *options)
-    done = run(server.project, server.engine, developer, "invoke", "--event", "-", input=event.stdout)
+    options = ("--platform-log", "invoke", "--event", "-")
+    done = run(server.project, server.engine, developer, *options, input=event.stdout)
 
     assert json.loads(event.stdout)["path"] == "/my-endpoint"
     assert json.loads(done.stdout) == {
@@ -254,6 +255,9 @@ def test_invoke_prints_the_answer_to_a_generated_event(server, developer):
         "headers": {"Content-Type": "application/json"},
         "body": json.dumps(HELLO),
     }
+    assert re.search(
+        rb"START RequestId: (\S+) Version: \$LATEST\n(?:.*\n)*?END RequestId: \1\nREPORT RequestId: \1\t", done.stderr
+    )
     assert done.returncode == 0
 
 

@@ -136,7 +136,7 @@ def test_version_is_the_one_that_the_names_were_read_from():
     pinned = re.search(r"^aws-sam-cli==(.+)$", (ROOT / "requirements.txt").read_text(), re.MULTILINE)[1]
     text = ast.get_docstring(ast.parse((ROOT / "local" / "sam" / "__init__.py").read_text()))
 
-    assert f"Read from aws-sam-cli {pinned}," in text
+    assert f"Written for aws-sam-cli {pinned}," in text
     assert metadata.version("aws-sam-cli") == pinned
 
 
