@@ -122,6 +122,10 @@ class ApiGateway:
                 return asked
             wait = limits.WAIT_AUTHORIZER if match.api.kind == "http" else limits.WAIT["rest"]
             function = project.by_name.get(match.route.authorizer.function)
+            if not function:
+                known = match.route.authorizer
+                say(f"the authorizer {known.name} leads to {known.function}, which is not a function of the template")
+                return authorizer.outcome(b"", True, request, match)
             result = await self._invoke(function, asked, request, match, wait)
             if isinstance(result, Response):
                 return result

@@ -36,6 +36,10 @@ _FUNCTION_LINKS = ("Events", "Layers", "Role")
 _API_TEXTS = ("Variables", "StageVariables", "Cors", "CorsConfiguration", "StageName", "Name", "Description")
 
 
+class Circular(Exception):
+    """A part of the template depends on itself; the text names it."""
+
+
 class _NoValue:
     """The value of AWS::NoValue: the property is absent."""
 
@@ -188,7 +192,7 @@ class Template:
         name = text(name)
         if name not in self._conditions:
             if name in self._under_way:
-                raise ValueError(f"the condition {name} depends on itself")
+                raise Circular(f"the condition {name} depends on itself")
             self._under_way.append(name)
             place = _Place()
             if name in self._table("Conditions"):

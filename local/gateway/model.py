@@ -41,8 +41,11 @@ class Request:
 
     @property
     def path(self) -> str:
-        """The path as sent, percent-encoded."""
-        return self.target.partition("?")[0]
+        """The path as sent, percent-encoded; the target may be an absolute URI."""
+        path = self.target.partition("?")[0]
+        if not path.startswith("/") and "://" in path:
+            path = "/" + path.partition("://")[2].partition("/")[2]
+        return path
 
     @property
     def query(self) -> str:

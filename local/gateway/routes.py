@@ -147,7 +147,7 @@ class Routes:
         If several APIs have the path, the first one in the template answers; one that has it only with other methods
         answers that there is no such route.
         """
-        path = _path(request.target)
+        path = request.path
         for table in self._tables:
             if match := table.find(request.method, path):
                 return match
@@ -156,14 +156,6 @@ class Routes:
         if request.method == "OPTIONS" and api and api.kind == "http" and api.cors:
             return cors.preflight(request, api)
         return errors.no_route(own.kind if own else self.kind, request)
-
-
-def _path(target: str) -> str:
-    """The path of a request target, which may be an absolute URI."""
-    path = target.partition("?")[0]
-    if not path.startswith("/") and "://" in path:
-        path = "/" + path.partition("://")[2].partition("/")[2]
-    return path
 
 
 def _resource(api: Api, path: str) -> _Resource:

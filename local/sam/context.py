@@ -27,6 +27,7 @@ from samcli.local.layers.layer_downloader import LayerDownloader
 
 from local import debugging, recording, variables
 from local.aws import ENDPOINT, Aws
+from local.cloudformation.template import Circular
 from local.deployed import Deployed
 from local.engine import CannotRun, Function, Invoke, TooLarge
 from local.gateway.routes import Ambiguous, Routes
@@ -138,7 +139,13 @@ class Context(InvokeContext):
         physical = None
         if deployed:
             pseudo, physical = {**pseudo, **deployed.pseudo}, deployed.names
-        self._read = stacks.read(self._template_file, given, pseudo, extensions, physical)
+        try:
+            self._read = stacks.read(self._template_file, given, pseudo, extensions, physical)
+        except Circular as error:
+            raise UserException(f"{os.path.relpath(self._template_file)}: {error}") from None
+        except RecursionError:
+            file = os.path.relpath(self._template_file)
+            raise UserException(f"{file}: values refer to each other in a circle") from None
         return self._read.stacks
 
     @property

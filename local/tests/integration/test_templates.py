@@ -21,7 +21,13 @@ Resources:
     Properties:
       Auth:
         DefaultAuthorizer: Token
-        Authorizers: {Token: {JwtConfiguration: {issuer: https://example.com, audience: [a]}}}
+        Authorizers:
+          Token: {JwtConfiguration: {issuer: https://example.com, audience: [a]}}
+          Gone:
+            FunctionArn: arn:aws:lambda:us-east-1:123456789012:function:gone
+            AuthorizerPayloadFormatVersion: "2.0"
+            EnableSimpleResponses: true
+            Identity: {Headers: [Authorization]}
   Socket: {Type: AWS::Serverless::WebSocketApi, Properties: {RouteSelectionExpression: $request.body.action}}
   Old:
     Type: AWS::Serverless::Function
@@ -36,6 +42,7 @@ Resources:
       Events:
         Key: {Type: Api, Properties: {RestApiId: !Ref Keyed, Path: /key, Method: get}}
         Default: {Type: HttpApi, Properties: {ApiId: !Ref Http}}
+        Guarded: {Type: HttpApi, Properties: {ApiId: !Ref Http, Path: /guarded, Method: get, Auth: {Authorizer: Gone}}}
 """
 HANDLER = r"""
 import json, os
@@ -96,6 +103,11 @@ def test_api_key_counts_if_an_option_names_it(server):
         answer = server.ask("/key", headers={"X-Api-Key": key} if key else {})
         assert answer.status == status
         assert status == 200 or answer.body == {"message": "Forbidden"}
+
+
+def test_authorizer_without_a_function_is_said_and_answers_500(server):
+    assert server.get("/guarded", headers={"Authorization": "any"}) == (500, {"message": "Internal Server Error"})
+    assert server.says("the authorizer Gone leads to gone, which is not a function of the template")
 
 
 def test_names_are_the_templates_and_the_region_the_environments(server):
@@ -162,3 +174,30 @@ def test_template_without_an_api_names_what_can_be_invoked(project, developer):
     assert done.returncode == 1
     expected = "has no API that runs here; run a function without one:\n  ./run.sh invoke Old\n  ./run.sh invoke Alone"
     assert "Socket is a WebSocket API" in done.stderr.decode() and expected in done.stderr.decode()
+
+
+CIRCLES = {
+    "the condition A depends on itself": "Conditions: {A: !Condition B, B: !Condition A}\n",
+    "values refer to each other in a circle": """
+  One: {Type: AWS::SQS::Queue, Properties: {QueueName: !GetAtt Two.QueueName}}
+  Two: {Type: AWS::SQS::Queue, Properties: {QueueName: !GetAtt One.QueueName}}
+""",
+}
+
+
+@pytest.mark.parametrize("told", CIRCLES)
+def test_circle_is_one_line(project, developer, told):
+    template = project / "template.yaml"
+    text = template.read_text()
+    more = CIRCLES[told]
+    used = (
+        "          MESSAGE: !If [A, a, b]\n" if "Conditions" in more else "          MESSAGE: !GetAtt One.QueueName\n"
+    )
+    text = re.sub(r" +MESSAGE:.*\n", used, text)
+    template.write_text(more + text if "Conditions" in more else text.replace("\nResources:\n", f"\nResources:{more}"))
+
+    done = run(project, "processes", developer, "--port", "0")
+
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert done.stderr.decode().splitlines()[-1] == f"Error: template.yaml: {told}"
+    assert b"Traceback" not in done.stderr
