@@ -1,4 +1,4 @@
-"""What is no HTTP, or not as it should be: raw bytes in, a status out, and the next request works.
+"""Malformed HTTP, or none at all: raw bytes in, a status out, and the next request works.
 
 Statuses and limits: RFC 9112, sections 3.2, 5 and 6, and
 https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
@@ -149,7 +149,7 @@ def test_idle_and_half_sent_connections_do_not_delay_a_request(server):
 
 
 def test_client_that_asks_first_is_told_to_go_on(server):
-    """As curl does before a body of more than a megabyte: it would wait for a second else."""
+    """As curl does before a body of more than a megabyte: otherwise it would wait for a second."""
     server.replace("template.yaml", "Method: GET", "Method: POST")
     with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
         connection.sendall(POST + b"Expect: 100-continue\r\nContent-Length: 3\r\n\r\n")
