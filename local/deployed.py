@@ -55,14 +55,11 @@ def find(name: str, aws: Aws) -> Deployed:
         client = session.client("cloudformation", config=limits)
         id = client.describe_stacks(StackName=name)["Stacks"][0]["StackId"]
         return Deployed(name, id, dict(_names(client, name, "")))
-    except ClientError as error:
-        if "does not exist" not in str(error):
-            raise NotFound(f"the stack {name} cannot be read at {aws.place}: {error}") from None
-        raise NotFound(
-            f"there is no stack {name} at {aws.place}; deploy it first: STACK_NAME={name} ./deploy.sh"
-        ) from None
-    except BotoCoreError as error:
-        raise NotFound(f"the stack {name} cannot be read at {aws.place}: {error}") from None
+    except (BotoCoreError, ClientError) as error:
+        reason = f"the stack {name} cannot be read at {aws.place}: {error}"
+        if isinstance(error, ClientError) and "does not exist" in str(error):
+            reason = f"there is no stack {name} at {aws.place}; deploy it first: STACK_NAME={name} ./deploy.sh"
+        raise NotFound(reason) from None
 
 
 def _names(client: Any, stack: str, path: str) -> Iterator[tuple[str, str]]:

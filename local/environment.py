@@ -34,7 +34,6 @@ _LOOK_S = 0.1
 _DAY_S = 86400
 _AT_ONCE = 262144
 
-
 # The version of the files, the interpreter, and the directories that it searches for modules.
 Code = tuple[Any, str, tuple[str, ...]]
 

@@ -31,7 +31,7 @@ AGAIN = "run ./install.sh again"
 
 def main(arguments: list[str]) -> None:
     lenient = "--tools" in arguments
-    with lock.held(Path.cwd(), say) as holding:
+    with lock.held(Path.cwd()) as holding:
         _recover(TOOLS)
         _recover(VENV)
         try:
@@ -92,7 +92,7 @@ def install_venv(holding: int, quiet: bool) -> None:
     found = named or kept
     number = found[1].removeprefix("python") if found else "{}.{}".format(*sys.version_info)
     fetched = TOOLS.absolute() / "lambda" / "pythons"
-    right = pythons.find_or_fetch(number, fetched, program, say, holding)
+    right = pythons.find_or_fetch(number, fetched, program, holding)
     if not right:
         made_from += f"\n# a stand-in for Python {number}\n"
     if right or _made_from(VENV) != made_from:

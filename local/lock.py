@@ -3,13 +3,15 @@
 import contextlib
 import fcntl
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+
+from local.terminal import say
 
 
 @contextlib.contextmanager
-def held(folder: Path, say: Callable[[str], None]) -> Iterator[int]:
-    """Waits, with a line to `say`, while another process installs. Yields a file descriptor for children to inherit.
+def held(folder: Path) -> Iterator[int]:
+    """Waits, and says so, while another process installs. Yields a file descriptor for children to inherit.
 
     The system frees the lock when the last process with the descriptor ends: after a kill -9, the next installation
     waits for what the killed one started. The folder itself is locked, so that no lock file is left behind.

@@ -89,7 +89,7 @@ def read(code: Path | str) -> Manifest:
                 found.files.append(each)
                 found.lines += text(each).splitlines()
             paths = re.findall(r"""\bpath\s*=\s*["']([^"']+)["']""", text(file))
-            found.places = [_absolute(directory / path) for path in paths]
+            found.places = [Path(os.path.abspath(directory / path)) for path in paths]
             found.moving = len(found.files) == 1 and any(map(_moves, found.lines))
     except (OSError, RecursionError) as error:
         raise InstallError(f"cannot read {file}: {error}") from None
@@ -182,7 +182,7 @@ def _place(line: str) -> Path | None:
     named = line.startswith(("file:", ".", "/"))
     line = re.sub(r"(?:#.*|\[[^]]*])+$", "", line if path == line else unquote(path))
     if named or (("/" in line or line.endswith(_ARCHIVES)) and os.path.exists(line)):
-        return _absolute(line)
+        return Path(os.path.abspath(line))
     return None
 
 
@@ -200,7 +200,3 @@ def _sources(place: Path) -> Iterator[Path]:
         if Path(directory) == place and "build" in below:
             below.remove("build")
         yield from (file for name in sorted(files) if (file := Path(directory, name)).is_file())
-
-
-def _absolute(path: Path | str) -> Path:
-    return Path(os.path.abspath(path))

@@ -19,7 +19,6 @@ from local.engine import EVENT_LIMIT, CannotRun, Function, Invoke, Result, Still
 from local.environment import Code, Environment, InitFailed, NotRun
 from local.inside import confinement
 from local.sources import Sources
-from local.terminal import say
 
 # A new account may run 10 environments at once, an old one 1,000; a laptop can hold this many. More requests wait.
 LIMIT = 32
@@ -42,7 +41,6 @@ _MOVING_S, _SETTLING_S = 0.05, 0.25
 
 # Seconds that an invoke is assumed to take until one has ended, and after which a running one counts as long.
 _UNKNOWN_S, _LONG_S = 0.001, 0.02
-
 
 _T = TypeVar("_T")
 
@@ -74,7 +72,7 @@ class Pool:
         lines = ["Engine: processes, no container engine needed"]
         for name in self._runtimes:
             try:
-                runtime.python(name, say)
+                runtime.python(name)
             except runtime.InstallError as error:
                 if len(self._runtimes) == 1:
                     raise CannotRun(str(error)) from None
@@ -402,11 +400,11 @@ class _Code:
         for directory in (self._function.code, *self._function.layers):
             if not os.path.isdir(directory):
                 raise runtime.InstallError(f"the template names {directory}, which does not exist")
-        found = self._sources.current(self._function.runtime, say)
+        found = self._sources.current(self._function.runtime)
         if found is not self._found:
             version, interpreter, path = found
             if self._function.debugged:
-                debugpy = runtime.tool(debugging.DEBUGPY, self._function.runtime, say)
+                debugpy = runtime.tool(debugging.DEBUGPY, self._function.runtime)
                 path += (str(debugging.DIRECTORY), str(debugpy))
             self._found, self._code = found, (version, str(interpreter), path)
         assert self._code

@@ -5,10 +5,11 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from local import uv as _uv
+from local.terminal import say
 
 OLDEST = (3, 10)
 _FETCH_S = 60
@@ -31,7 +32,7 @@ def find(number: str, fetched: Path) -> Path | None:
     return None
 
 
-def find_or_fetch(number: str, fetched: Path, uv: Path, say: Callable[[str], None], holding: int) -> Path | None:
+def find_or_fetch(number: str, fetched: Path, uv: Path, holding: int) -> Path | None:
     """Like `find`, but fetches a missing version; after a failure, does not try again within an hour."""
     if found := find(number, fetched):
         return found

@@ -15,9 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from local import lock, manifest, pythons, uv
+from local.terminal import say
 from local.uv import InstallError
-
-__all__ = ["InstallError", "packages", "python", "tool", "version"]
 
 _HERE = Path(__file__).parent
 _TOOLS = _HERE.parent / ".tools"
@@ -38,27 +37,25 @@ _latest: dict[tuple[str, str | None], list[Path]] = {}  # of each function that 
 _KEPT = 2  # a request may still use the previous one
 _looking = threading.Lock()
 
-Say = Callable[[str], None]
 
-
-def python(runtime: str, say: Say) -> Path:
+def python(runtime: str) -> Path:
     """The interpreter for a runtime such as "python3.13", with the packages that Lambda provides.
 
     The first call makes it from a Python of that version, on this machine or fetched. If there is none, it takes the
-    nearest version, and every process looks for the right one again. `say` gets a line about each step that takes time.
-    Raises InstallError.
+    nearest version, and every process looks for the right one again. Each step that takes
+    time is said. Raises InstallError.
     """
     with _looking:
         if runtime not in _environments:
             right, fallback = _HOME / runtime, _HOME / f"{runtime}-fallback"
             number = runtime.removeprefix("python")
             if not _works(right):
-                with _locked(say) as holding:
-                    found = pythons.find_or_fetch(number, PYTHONS, _UV, say, holding)
+                with _locked() as holding:
+                    found = pythons.find_or_fetch(number, PYTHONS, _UV, holding)
                 if found:
-                    _make_environment(right, found, say)
+                    _make_environment(right, found)
                 elif not _works(fallback):
-                    _make_environment(fallback, pythons.nearest(number, PYTHONS), say)
+                    _make_environment(fallback, pythons.nearest(number, PYTHONS))
             _environments[runtime] = right if _works(right) else fallback
         return _environments[runtime] / "bin" / "python"
 
@@ -68,7 +65,7 @@ def version(runtime: str) -> str:
     return pythons.version(_environments[runtime])
 
 
-def packages(code: Path | str, runtime: str, say: Say, architecture: str | None = None) -> Path | None:
+def packages(code: Path | str, runtime: str, architecture: str | None = None) -> Path | None:
     """The directory with what the manifest of `code` lists, or None if it lists nothing.
 
     Wheels are for this machine and the runtime's interpreter here; with an `architecture` ("x86_64", "arm64") they are
@@ -82,10 +79,10 @@ def packages(code: Path | str, runtime: str, say: Say, architecture: str | None 
         say(f"==> Installing {os.path.relpath(file)}")
         if found.is_built:
             target = [option for option in target if option != _WHEELS]
-        interpreter = python(runtime, say) if found.is_project else ""
+        interpreter = python(runtime) if found.is_project else ""
         manifest.install(found, _UV, interpreter, *target, f"--target={new}", holding=holding)
 
-    home = _installed(found.key(), fill, runtime, say, architecture, found.moving)
+    home = _installed(found.key(), fill, runtime, architecture, found.moving)
     if found.places:  # each edit of them makes a new directory
         latest = _latest.setdefault((str(code), architecture), [])
         latest[:] = [*(each for each in latest if each != home), home]
@@ -95,35 +92,34 @@ def packages(code: Path | str, runtime: str, say: Say, architecture: str | None 
     return home
 
 
-def tool(requirement: str, runtime: str, say: Say, architecture: str | None = None) -> Path:
+def tool(requirement: str, runtime: str, architecture: str | None = None) -> Path:
     """The directory with a package that is needed only now and then, such as "debugpy==1.8.22"; see packages."""
 
     def fill(new: Path, target: list[str], holding: int) -> None:
         say(f"==> Installing {requirement}")
         uv.run(_UV, "pip", "install", *target, f"--target={new}", requirement, holding=holding)
 
-    return _installed(requirement, fill, runtime, say, architecture)
+    return _installed(requirement, fill, runtime, architecture)
 
 
 def _works(environment: Path) -> bool:
     return (environment / "bin" / "python").exists()  # the Python behind the link may have been removed
 
 
-def _make_environment(home: Path, interpreter: Path, say: Say) -> None:
+def _make_environment(home: Path, interpreter: Path) -> None:
     def fill(new: Path, holding: int) -> None:
         say("==> Installing the packages of Lambda's Python runtime")
         uv.run(_UV, "venv", "--no-project", "--allow-existing", "--python", interpreter, new, holding=holding)
         lists = ("--compile-bytecode", f"--requirements={_INSIDE}")
         uv.run(_UV, "pip", "install", f"--python={new}", *lists, holding=holding)
 
-    _make(home, _works, say, fill)
+    _make(home, _works, fill)
 
 
 def _installed(
     text: str,
     fill: Callable[[Path, list[str], int], None],
     runtime: str,
-    say: Say,
     architecture: str | None,
     moving: bool = False,
 ) -> Path:
@@ -135,7 +131,7 @@ def _installed(
         wheels = [f"--python-version={number}", f"--python-platform={platform}", _WHEELS]
         target = [f"--python={_TOOLS}", *wheels]
     else:
-        target = [f"--python={python(runtime, say)}", "--compile-bytecode"]
+        target = [f"--python={python(runtime)}", "--compile-bytecode"]
         wheels = [version(runtime)]
     home = _HOME / "packages" / hashlib.sha256("\n".join([text, *wheels]).encode()).hexdigest()[:16]
 
@@ -150,7 +146,7 @@ def _installed(
 
     if not made(home):
         try:
-            _make(home, made, say, filled)
+            _make(home, made, filled)
         except InstallError as error:
             if not home.exists():
                 raise
@@ -159,10 +155,10 @@ def _installed(
     return home
 
 
-def _make(home: Path, made: Callable[[Path], bool], say: Say, fill: Callable[[Path, int], None]) -> None:
+def _make(home: Path, made: Callable[[Path], bool], fill: Callable[[Path, int], None]) -> None:
     """Fills a new directory and puts it in place whole: an interruption leaves nothing that a later start would use."""
     home.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(say) as holding:
+    with _locked() as holding:
         if made(home):  # by the process that held the lock
             return
         for interrupted in home.parent.glob(".new-*"):
@@ -177,5 +173,5 @@ def _make(home: Path, made: Callable[[Path], bool], say: Say, fill: Callable[[Pa
             shutil.rmtree(new, ignore_errors=True)
 
 
-def _locked(say: Say) -> contextlib.AbstractContextManager[int]:
-    return lock.held(_TOOLS.resolve().parent, say)
+def _locked() -> contextlib.AbstractContextManager[int]:
+    return lock.held(_TOOLS.resolve().parent)

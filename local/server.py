@@ -62,15 +62,11 @@ class Application(Protocol):
 
 
 class Server:
-    """Serves an application at one address, `url` once it listens."""
+    """Serves an application at one address, `url`."""
 
-    def __init__(self) -> None:
-        self._tls: ssl.SSLContext | None = None
-        self._names: frozenset[str] | None = None  # allowed in a Host header; None if any is
-        self.url = ""
-
-    def listen(self, host: str, port: int, tls_files: tuple[str, str] | None = None) -> None:
+    def __init__(self, host: str, port: int, tls_files: tuple[str, str] | None = None) -> None:
         """Listens on the port (0: a free one). `tls_files` are a certificate and its key. Raises CannotListen."""
+        self._tls: ssl.SSLContext | None = None
         if tls_files:
             self._tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
             try:
@@ -80,7 +76,7 @@ class Server:
         try:
             family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
             # Clients that connect at the same moment wait in the queue; beyond it the kernel has them try again later.
-            self._socket = socket.create_server(address[:2], family=family, backlog=512)
+            self._socket = socket.create_server((address[0], port), family=family, backlog=512)
         except OverflowError:
             raise CannotListen(f"port {port} does not exist; a port is a number from 0 to 65535") from None
         except OSError as error:
@@ -92,7 +88,8 @@ class Server:
             raise CannotListen(f"cannot listen on {host}, port {port}: {error.strerror or error}") from None
         address = self._socket.getsockname()
         self._port: int = address[1]
-        # A page can point its own domain at this machine, but cannot send these names (DNS rebinding).
+        # Allowed in a Host header; None if any is. A page can point its own domain at this machine, but cannot send
+        # these names (DNS rebinding).
         self._names = frozenset({*_LOCAL, host}) if ipaddress.ip_address(address[0]).is_loopback else None
         self.url = f"{'https' if tls_files else 'http'}://{f'[{host}]' if ':' in host else host}:{self._port}"
 

@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 from local import manifest, runtime
@@ -34,7 +34,7 @@ class Sources:
         self._last: tuple[Version, Found | runtime.InstallError] | None = None
         self._trees: list[Tree] = []
 
-    def current(self, name: str, say: Callable[[str], None]) -> Found:
+    def current(self, name: str) -> Found:
         """Returns what a runtime finds now. First installs what requirements.txt newly lists, and says so.
 
         Raises runtime.InstallError, on every call until the files change.
@@ -47,7 +47,7 @@ class Sources:
                 try:
                     self._trees = [each for code in (self.code, *self.layers, *self.unbuilt) for each in trees(code)]
                     version = (name, self.version())
-                    last = version, (version, runtime.python(name, say), self._path(name, say))
+                    last = version, (version, runtime.python(name), self._path(name))
                 except runtime.InstallError as error:
                     last = version, error
                 self._last = last
@@ -64,12 +64,12 @@ class Sources:
         """Changes with every save of a file."""
         return tuple(tree.version() for tree in self._trees)
 
-    def _path(self, name: str, say: Callable[[str], None]) -> tuple[str, ...]:
-        path: list[str | Path | None] = [runtime.packages(self.code, name, say)]
+    def _path(self, name: str) -> tuple[str, ...]:
+        path: list[str | Path | None] = [runtime.packages(self.code, name)]
         for layer in self.layers:
             path += [os.path.join(layer, "python", "lib", name, "site-packages"), os.path.join(layer, "python")]
         for layer in self.unbuilt:
-            path += [layer, runtime.packages(layer, name, say)]
+            path += [layer, runtime.packages(layer, name)]
         return tuple(str(directory) for directory in path if directory)
 
 

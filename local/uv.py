@@ -11,7 +11,6 @@ _PIPS = {
     "PIP_EXTRA_INDEX_URL": ("UV_EXTRA_INDEX_URL", "UV_INDEX"),
 }
 
-
 _NETWORK = re.compile(
     "network|connect|dns|resolv(e|ing) (address|host)|timed out|fetch|download|proxy|offline|zip file|hashes", re.I
 )

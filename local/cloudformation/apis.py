@@ -100,10 +100,9 @@ class Reader:
     def _api(self, name: str, kind: Kind, properties: Mapping[str, Any]) -> Api:
         http = kind == "http"
         stage = {"StageName": "$default" if http else "Prod", **self._stage(name), **properties}
-        variables = stage.get("StageVariables") or stage.get("Variables")
-        variables = {key: text(value) for key, value in variables.items()} if isinstance(variables, dict) else {}
-        document = properties.get("DefinitionBody", properties.get("Body"))
-        document = document if isinstance(document, dict) else {}
+        given = table(stage, "StageVariables") or table(stage, "Variables")
+        variables = {key: text(value) for key, value in given.items()}
+        document = table(properties, "DefinitionBody") or table(properties, "Body")
         one = _One(self, name, kind, properties, document, variables)
         types = [
             *_list(properties.get("BinaryMediaTypes")),
@@ -114,8 +113,7 @@ class Reader:
         one.say_unchecked(routes)
         if not http:
             one.say_refused(routes)
-        if cors and not http:
-            cors = replace(cors, authorizer=one.preflight_authorizer())
+            cors = cors and replace(cors, authorizer=one.preflight_authorizer())
         return Api(
             id=self._full(name),
             kind=kind,

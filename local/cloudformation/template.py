@@ -203,12 +203,11 @@ class Template:
     def _include_sections(self) -> None:
         """Reads AWS::Include at the top, and in place of entries of a section."""
         for macro in self._macros():
-            if isinstance(macro, dict) and macro.get("Name") == "AWS::Include":
+            called = text(macro.get("Name") if isinstance(macro, dict) else macro)
+            if isinstance(macro, dict) and called == "AWS::Include":
                 for name, section in self._included("Transform", macro).items():
                     self._document[name] = {**section, **self._table(name)}
-            elif not (called := text(macro.get("Name") if isinstance(macro, dict) else macro) or "AWS::").startswith(
-                "AWS::"
-            ):
+            elif called and not called.startswith("AWS::"):
                 self.guesses.append(Guess("the template", ("Transform",), f"the macro {called} runs only on AWS"))
         for name in ("Parameters", "Mappings", "Conditions", "Resources", "Outputs"):
             if macro := self._table(name).get("Fn::Transform"):

@@ -207,7 +207,7 @@ def _headers(answer: dict[str, Any], match: Match, length: int, remarks: list[st
     elif cookies is not None:
         remarks.append("cookies are ignored in payload 1.0; use multiValueHeaders with Set-Cookie")
         cookies = None
-    others = {name.lower(): values for name, values in listed.items()} if listed else {}
+    others = {name.lower(): values for name, values in listed.items()}
     for name, values in listed.items():
         if not isinstance(values, list):
             raise _Malformed(f"multiValueHeaders: {_shown(name)} is {_kind(values)}; API Gateway needs a list")

@@ -11,7 +11,6 @@ import json
 
 from local.gateway.model import Kind, Request, Response
 
-_JSON = ("Content-Type", "application/json")
 _REFUSALS = {
     400: ("BadRequestException", "Bad Request", "Bad Request"),
     401: ("UnauthorizedException", "Unauthorized", "Unauthorized"),
@@ -35,7 +34,7 @@ def ids(kind: Kind, request: Request) -> tuple[tuple[str, str], ...]:
 
 def error(kind: Kind, request: Request, status: int, rest: tuple[str, bytes], http: bytes) -> Response:
     """An error of either kind of API: `rest` is x-amzn-ErrorType and body, `http` the body."""
-    headers = (_JSON, *ids(kind, request))
+    headers = (("Content-Type", "application/json"), *ids(kind, request))
     if kind == "http":
         return Response(status, headers, http)
     return Response(status, (*headers, ("x-amzn-ErrorType", rest[0])), rest[1])

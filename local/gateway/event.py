@@ -195,7 +195,7 @@ def is_binary(type: str, binary_types: tuple[str, ...]) -> bool:
     An entry may end in `/*`; one that begins with `*/` matches nothing (LocalStack, test_aws_proxy_binary_response).
     """
     for entry in binary_types:
-        entry = entry.replace("~1", "/").lower()
+        entry = entry.lower()
         if entry == "*/*":
             return True
         if not entry.startswith("*/") and (entry == type or (entry.endswith("/*") and type.startswith(entry[:-1]))):
@@ -228,10 +228,7 @@ def _headers_1(request: Request, http: bool, length: bool) -> tuple[dict[str, st
     }
     if length and "content-length" not in names:
         added["Content-Length"] = str(len(request.body))
-    for name, value in added.items():
-        headers[name] = value
-        lists[name] = [value]
-    return headers, lists
+    return headers | added, lists | {name: [value] for name, value in added.items()}
 
 
 def _headers_2(request: Request) -> tuple[dict[str, str], list[str]]:
@@ -248,8 +245,7 @@ def _headers_2(request: Request) -> tuple[dict[str, str], list[str]]:
             headers[name] += "," + value
         else:
             headers[name] = value
-    if "content-length" not in headers:
-        headers["content-length"] = str(len(request.body))
+    headers.setdefault("content-length", str(len(request.body)))
     sent = headers.get("x-forwarded-for")
     headers["x-forwarded-for"] = f"{sent}, {request.source_ip}" if sent else request.source_ip
     headers["x-forwarded-port"] = str(request.port)
@@ -261,8 +257,6 @@ def _headers_2(request: Request) -> tuple[dict[str, str], list[str]]:
 def query(text: str, split_semicolons: bool = False) -> dict[str, list[str]]:
     """Decoded names and values. A REST API also splits at semicolons (API Gateway's important notes)."""
     found: dict[str, list[str]] = {}
-    if not text:
-        return found
     if split_semicolons:
         text = text.replace(";", "&")
     for pair in text.split("&"):

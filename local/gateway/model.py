@@ -91,9 +91,7 @@ class Cors:
     expose: tuple[str, ...] = ()
     credentials: bool = False
     max_age: int | None = None
-    authorizer: Authorizer | None = (
-        None  # of a REST API's generated OPTIONS methods (AddDefaultAuthorizerToCorsPreflight)
-    )
+    authorizer: Authorizer | None = None  # of the OPTIONS methods that a REST API generates
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,12 @@ class _Table:
         for route in api.routes:
             shape = _PARAMETER.sub(r"{\2}", route.path)
             resource = resources.setdefault(shape, _resource(api, route.path))
-            _add(resource, route)
+            known = resource.methods.setdefault(route.method, route)
+            if known.function != route.function:
+                raise Ambiguous(
+                    f"{route.method} {route.path} belongs to two functions, {known.function} and {route.function}; "
+                    "give one of them another method or path"
+                )
         if api.kind == "rest" and api.cors:
             for resource in resources.values():
                 resource.methods.setdefault("OPTIONS", cors.mock(api.cors, resource.path, resource.methods))
@@ -159,15 +164,6 @@ def _path(target: str) -> str:
     if not path.startswith("/") and "://" in path:
         path = "/" + path.partition("://")[2].partition("/")[2]
     return path
-
-
-def _add(resource: _Resource, route: Route) -> None:
-    known = resource.methods.setdefault(route.method, route)
-    if known.function != route.function:
-        raise Ambiguous(
-            f"{route.method} {route.path} belongs to two functions, {known.function} and {route.function}; "
-            "give one of them another method or path"
-        )
 
 
 def _resource(api: Api, path: str) -> _Resource:

@@ -63,19 +63,21 @@ def run(arguments: list[str], **options: Any) -> None:
 class _Service:
     """What SAM CLI's two services have in common: they serve until they are ended."""
 
-    def __init__(self, context: Context, host: str, port: int, tls: tuple[str, str] | None = None) -> None:
+    def __init__(
+        self, lambda_invoke_context: Context, port: int, host: str, ssl_context: tuple[str, str] | None = None
+    ) -> None:
+        self._context = context = lambda_invoke_context
         functions = context.project.functions.values()
         alone = [f"{one.name} {one.container_only}" for one in functions if one.container_only]
         if not context.once.containers and alone and len(alone) == len(functions):
             raise UserException("\n".join(alone))
         with _told():
-            self._run, self._context = Run(context, engine_of(context)), context
-        self._address = (host, port, tls)
+            self._run = Run(context, engine_of(context))
+        self._address = (host, port, ssl_context)
 
     def _serve(self, application: Any, lines: Callable[[str], list[str]]) -> None:
-        server = Server()
         with _told():
-            server.listen(*self._address)
+            server = Server(*self._address)
             about = [*self._context.once.aws.describe(), *self._context.remarks]
             self._run.serve(application, server, [*self._run.engine.describe(), *about, *lines(server.url)])
         sys.exit()  # skips SAM CLI's advice on what to do next
@@ -84,22 +86,14 @@ class _Service:
 class _ApiService(_Service):
     """Stands in for SAM CLI's LocalApiService."""
 
-    def __init__(
-        self,
-        lambda_invoke_context: Context,
-        port: int,
-        host: str,
-        static_dir: str | None,
-        disable_authorizer: bool,
-        ssl_context: tuple[str, str] | None,
-    ) -> None:
-        super().__init__(lambda_invoke_context, host, port, ssl_context)
+    def __init__(self, static_dir: str | None, disable_authorizer: bool, **options: Any) -> None:
+        super().__init__(**options)
+        once = self._context.once
         if disable_authorizer:
-            lambda_invoke_context.once.authorize = False
-            self._run.reading = lambda_invoke_context.again()
-        static = Path(lambda_invoke_context.get_cwd(), static_dir or "public")
+            once.authorize = False
+            self._run.reading = self._context.again()
+        static = Path(self._context.get_cwd(), static_dir or "public")
         with _told():
-            once = lambda_invoke_context.once
             self._gateway = ApiGateway(self._run, static if static.is_dir() else None, once.recorder, once.keys)
 
     def start(self) -> None:
@@ -108,9 +102,6 @@ class _ApiService(_Service):
 
 class _LambdaService(_Service):
     """Stands in for SAM CLI's LocalLambdaService."""
-
-    def __init__(self, lambda_invoke_context: Context, port: int, host: str) -> None:
-        super().__init__(lambda_invoke_context, host, port)
 
     def start(self) -> None:
         self._serve(InvokeApi(self._run), lambda url: [f"Invoke API: aws lambda invoke --endpoint-url {url} …"])

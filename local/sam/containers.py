@@ -202,10 +202,10 @@ def _equip(container: Any) -> None:
     sources.forget_bytecode(code)
     environment = container._env_vars
     mounts = {str(debugging.DIRECTORY / "container"): "/var/inside"}
-    if packages := runtime.packages(code, name, say, architecture):
+    if packages := runtime.packages(code, name, architecture):
         mounts[str(packages)] = "/var/packages"
     if container.debug_options and container.debug_options.debug_ports:
-        debugpy = runtime.tool(debugging.DEBUGPY, name, say, architecture)
+        debugpy = runtime.tool(debugging.DEBUGPY, name, architecture)
         mounts.update({str(debugging.DIRECTORY): "/var/debugger", str(debugpy): "/var/debugpy"})
         environment.update(container.debug_options.container_env_vars or {})
         handler, port = environment["AWS_LAMBDA_FUNCTION_HANDLER"], container.debug_options.debug_ports[0]

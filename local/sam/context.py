@@ -102,7 +102,7 @@ class Context(InvokeContext):
         super().__enter__()
         functions = list(self._function_provider.get_all())
         if self._env_vars_value:
-            known = [(stacks.names(function), _declared(function)) for function in functions]
+            known = [(stacks.names(one), (one.environment or {}).get("Variables") or {}) for one in functions]
             known += self._read.absent(functions)
             try:
                 variables.check(os.path.relpath(str(self._env_vars_file)), self._env_vars_value, known)
@@ -376,7 +376,3 @@ def _container_only(function: SamFunction) -> str:
     if function.durable_config:
         return f"is a durable function and needs a container engine: {need}"
     return ""
-
-
-def _declared(function: SamFunction) -> dict[str, Any]:
-    return (function.environment or {}).get("Variables") or {}

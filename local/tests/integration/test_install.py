@@ -428,8 +428,8 @@ def test_stand_in_is_said_and_replaced_once_the_right_python_is_there(machine, a
 def function_side(machine, number, **variables):
     """What a start of ./run.sh asks for: the lines that it says, the interpreter and its version."""
     ask = (
-        "import sys; from local import runtime; name = sys.argv[1]; say = lambda line: print(line, file=sys.stderr); "
-        "print(runtime.python(name, say), runtime.version(name), sep='\\n')"
+        "import sys; from local import runtime; name = sys.argv[1]; "
+        "print(runtime.python(name), runtime.version(name), sep='\\n')"
     )
     return subprocess.Popen(
         [machine.project / ".tools" / "bin" / "python", "-c", ask, f"python{number}"],
@@ -504,7 +504,7 @@ def test_interrupted_installation_is_not_trusted(machine, blow):
 
     os.killpg(process.pid, blow)
     process.communicate(timeout=10)
-    with lock.held(machine.project, lambda _: None):  # until the last of what it has started is gone
+    with lock.held(machine.project):  # until the last of what it has started is gone
         pass
 
     assert process.returncode != 0

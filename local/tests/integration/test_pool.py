@@ -743,7 +743,7 @@ assert taken == {"lambda_runtime_client", "request_handler", "invoke_id", "event
     "client_context_json", "cognito_identity_json", "invoked_function_arn", "epoch_deadline_time_in_ms", "tenant_id",
     "log_sink", "invocation_id"}, taken
 """
-    subprocess.run([runtime.python("python3.13", print), "-c", script], check=True)
+    subprocess.run([runtime.python("python3.13"), "-c", script], check=True)
 
 
 @run
