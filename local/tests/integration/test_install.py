@@ -145,7 +145,7 @@ def test_fifo_in_place_of_a_file_is_named(machine, name):
     file.unlink(missing_ok=True)
     os.mkfifo(file)
 
-    said = f"install.sh: {name} is not a file; put one in its place, or remove it: rm -r {name}"
+    said = f"install.sh: {name} is not a file; replace it with one, or remove it: rm -r {name}"
     assert machine.install("--tools") == (1, "", [said])
 
 
