@@ -63,7 +63,7 @@ SENT = {
     "a body that is too large": (POST + b"Content-Length: 10485761\r\n\r\n" + b"a" * 10485761, [413]),
     "two requests at once": (GET + b"\r\n" + GET + b"\r\n", [200, 200]),
 }
-TOO_LARGE = {413: "the body has", 414: "the request line has", 431: "the headers have"}  # what the terminal says
+TOO_LARGE = {413: "the body is", 414: "the request line is", 431: "the headers are"}  # what the terminal says
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +110,7 @@ def test_answer_is_that_of_the_front_and_the_next_request_works(server, name):
         if status >= 400:
             assert json.loads(body)["message"]
         if status in TOO_LARGE:
-            assert server.says(f" ms: {TOO_LARGE[status]} more than 10 ")
+            assert server.says(f" ms: {TOO_LARGE[status]} larger than 10 ")
     assert server.get() == (200, {"message": "Hello from Lambda"})
 
 
