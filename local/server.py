@@ -192,6 +192,8 @@ class _Connection(web.RequestHandler):
         self.ended = True
         if self._current_request and not self._current_request.content.is_eof():
             self._current_request.content.set_exception(_CUT_OFF)
+        if not self._messages:  # or the last response, if it has been made by now, would leave the connection open
+            self.close()
         return True
 
     def handle_error(

@@ -134,6 +134,17 @@ def test_what_a_client_sends_does_not_steer_the_terminal(server):
     assert not [line for line in server.terminal.splitlines() if line.startswith(("forged", "12:00:00 GET /forged"))]
 
 
+def test_client_that_finishes_while_it_is_answered_sees_the_end(server):
+    """At whichever moment of some milliseconds."""
+    for moment in range(300):
+        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+            connection.sendall(GET + b"\r\n")
+            time.sleep(moment / 50_000)
+            connection.shutdown(socket.SHUT_WR)
+            while connection.recv(65536):
+                pass
+
+
 def test_idle_and_half_sent_connections_do_not_delay_a_request(server):
     waiting = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(200)]
     for number, connection in enumerate(waiting):
