@@ -18,7 +18,7 @@ fail() {
 
 # Reading a FIFO would block for ever.
 for file in template.yaml env.json samconfig.toml requirements.txt {src,tests,local,local/inside}/requirements.txt; do
-  if [ -e "$file" ] && [ ! -f "$file" ]; then fail "$file is not a file; put one in its place, or remove it: rm -r $file"; fi
+  if [ -e "$file" ] && [ ! -f "$file" ]; then fail "$file is not a file; replace it with one, or remove it: rm -r $file"; fi
 done
 
 # `installed`, written last, holds what a folder was made from: while that is unchanged, the folder can be used.

@@ -42,8 +42,8 @@ def python(runtime: str) -> Path:
     """The interpreter for a runtime such as "python3.13", with the packages that Lambda provides.
 
     The first call makes it from a Python of that version, on this machine or fetched. If there is none, it takes the
-    nearest version, and every process looks for the right one again. Each step that takes
-    time is said. Raises InstallError.
+    nearest version, and every process looks for the right one again. Announces steps that take time. Raises
+    InstallError.
     """
     with _looking:
         if runtime not in _environments:

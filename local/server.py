@@ -151,7 +151,7 @@ class Server:
         hosts += re.findall(r"^\w+://([^/?]*)", request.target)
         for host in hosts:
             if self._names is not None and _name(host) not in self._names:
-                say(f"403: a request for the host {shown(host)}; to serve more than localhost: ./run.sh --host 0.0.0.0")
+                say(f"403: the request is for the host {shown(host)}; to serve other hosts: ./run.sh --host 0.0.0.0")
                 return 403
         return None
 

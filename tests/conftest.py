@@ -8,14 +8,14 @@ import pytest
 from local import endpoint
 
 if "AWS_SAM_STACK_NAME" not in os.environ:
-    # A handler may call boto3.resource(...) when it is imported; these reach no account.
+    # A handler may call boto3.resource(...) when it is imported; these credentials reach no account.
     os.environ.pop("AWS_PROFILE", None)
     os.environ |= {"AWS_DEFAULT_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 
 
 @pytest.fixture
 def handler():
-    """The function, imported by name as Lambda does it: `lambda` is a word of the language."""
+    """The function, imported by name as Lambda does, since `lambda` is a keyword."""
     return importlib.import_module("lambda").handler
 
 

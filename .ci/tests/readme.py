@@ -1,4 +1,4 @@
-"""What the README says, for machines: its commands with the output that it shows, and its examples."""
+"""Reads the README: its commands with the output that it shows, and its examples."""
 
 import re
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ class Block:
 
 @dataclass
 class Command:
-    """A line that the README gives to the shell, and the lines that it shows below."""
+    """A command in the README, and the output that it shows below."""
 
     text: str
     shown: list = field(default_factory=list)
@@ -97,7 +97,7 @@ def placed() -> Iterator[Block]:
 
 
 def apply(project: Path, example: Example) -> None:
-    """Adds an Example to the project as a person would who reads where each part goes."""
+    """Adds an Example to the project, each part where the README says."""
     for where in example.parts:
         put(project, *where)
 

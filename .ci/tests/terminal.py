@@ -35,7 +35,7 @@ VOLATILE = [
 
 # Lines that only some machines show: without the template's Python, without an engine, in containers.
 ONLY_SOMETIMES = re.compile(
-    r"==> Fetching Python .*|==> Installing (what Lambda's|the Runtime|src/).*|"
+    r"==> Fetching Python .*|==> Installing (the packages of Lambda's|the Runtime|src/).*|"
     r"(python|==> Python )3\.\d+ is not on this machine .*|"
     r"Reading invoke payload .*|(START|END|REPORT) RequestId.*|Functions (call|have) .*|"
 )

@@ -1,4 +1,4 @@
-"""What the README says on renaming, done to a clone: everything has its new name, and works under it."""
+"""The README's renaming, done in a clone: everything has its new name, and works."""
 
 import os
 import re

@@ -144,7 +144,7 @@ def needed(resources):
 
 
 def bounded(resources):
-    """With the boundary that the role asks for where a function has a policy of its own."""
+    """With the boundary that the role requires for a function with its own policy."""
     for resource in resources.values():
         properties = resource.get("Properties", {})
         if "Policies" in properties or "AmazonDynamoDBReadOnlyAccess" in str(properties.get("ManagedPolicyArns")):
@@ -227,7 +227,7 @@ def test_one_wrong_letter_in_any_action_is_noticed():
 
 @pytest.fixture(scope="module")
 def calls_of_script(new_project, new_machine, emulator):
-    """The actions that ./deploy.sh calls itself: in a first deployment, another, a failing one and one that mends."""
+    """The actions that ./deploy.sh calls itself: in a first deployment, another, a failing one and the next."""
     project, proxy, made = new_project(), Proxy(emulator.url), []
     environment = {**new_machine, **emulator.environment("eu-west-1"), "AWS_ENDPOINT_URL": proxy.url}
 

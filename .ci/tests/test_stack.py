@@ -1,4 +1,4 @@
-"""The tests of a new project ask a deployed stack as they ask ./run.sh; test_notes.py deploys one for them."""
+"""A new project's tests call a deployed stack just like ./run.sh; test_notes.py deploys one for them."""
 
 import re
 import subprocess

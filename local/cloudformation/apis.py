@@ -479,7 +479,7 @@ class _One:
         return path or "/"
 
     def _full(self, function: str, without: str = "") -> str:
-        """The function's full path. `without` is what comes of it where the template has no such function."""
+        """The function's full path. `without` is the consequence if the template has no such function."""
         known = self._reader._function(self._reader._path, function)
         if without and not known:
             self._say(f"{without}: the template has no function {function}")
@@ -511,7 +511,7 @@ def _as_extension(integration: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _capitalized(extension: Mapping[str, Any]) -> dict[str, Any]:
-    """An extension of OpenAPI as CloudFormation spells it."""
+    """An OpenAPI extension in CloudFormation's spelling."""
     return {text(key)[:1].upper() + text(key)[1:]: one for key, one in extension.items()}
 
 

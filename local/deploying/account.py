@@ -1,4 +1,4 @@
-"""Account and region: asked for once, and passed to every later step in the environment.
+"""Account and region: determined once, and passed to every later step in the environment.
 
 https://docs.aws.amazon.com/sdkref/latest/guide/standardized-credentials.html
 """

@@ -23,7 +23,7 @@ def check(stack: str) -> None:
 
 
 def uncovered(stack: str) -> str | None:
-    """Why the pipeline's role, whose permissions go by NAME-*, would not cover this stack; None if it would."""
+    """Why the pipeline's role, whose permissions are for NAME-*, would not cover this stack; None if it would."""
     if len(stack) > WHOLE:
         return f"it has {len(stack)} characters, and CloudFormation shortens names of more than {WHOLE}"
     if "--" in stack or stack.endswith("-"):

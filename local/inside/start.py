@@ -1,4 +1,4 @@
-"""Starts bootstrap.py, with its arguments: a script is compiled at each start, which a module is not."""
+"""Runs bootstrap.py with its arguments: Python compiles a script at every start, but not a module."""
 
 import os
 import sys

@@ -1,12 +1,12 @@
-"""How fast ./run.sh is, beside what else serves such a function.
+"""How fast ./run.sh is, compared with other ways to serve such a function.
 
 Usage: .tools/bin/python local/tests/benchmark.py [--quick] [--against DIRECTORY]
 
-Starts all that it compares, each in a copy of the project: the engine "processes", the floor (AWS's emulator and
+Starts all that it compares, each in its own copy of the project: the engine "processes", the floor (AWS's emulator and
 runtime client, asked directly), Flask's development server with the same answer and, where a container engine answers,
 `sam local start-api` as AWS ships it; with --against, ./run.sh of another checkout, in which ./install.sh has run.
-Rounds of requests go to all in turn, so that a noisy machine is noisy for all; the figures are medians, and the ratios
-medians of the rounds' ratios.
+Rounds of requests go to all in turn, so that noise on the machine affects all; the figures are medians, and the ratios
+are medians of the rounds' ratios.
 """
 
 import argparse
@@ -63,8 +63,8 @@ def free_port():
 class Served:
     """One way to serve the function: `command` starts it in a copy of the project, made from the checkout `root`.
 
-    A round takes `requests` requests; `at_once` says whether it serves more than one at a time, `environment` what it
-    is started with beside a new machine's variables.
+    A round has `requests` requests; `at_once` says whether it serves more than one at a time, `environment` has its
+    variables besides a new machine's.
     """
 
     source, file, method, path = HANDLER, "src/lambda.py", "GET", "/my-endpoint"
@@ -109,7 +109,7 @@ class Served:
         return time.perf_counter() - started
 
     def starts(self, rounds, **environment):
-        """The median of the seconds that `rounds` starts take; the last one goes on."""
+        """The median of the seconds that `rounds` starts take; the last one keeps running."""
         taken = []
         for _ in range(rounds):
             self.stop()
@@ -117,7 +117,7 @@ class Served:
         return statistics.median(taken)
 
     def close(self):
-        """Ends it, and removes its copy of the project, and containers that SAM CLI leaves when it ends among edits."""
+        """Ends it, and removes its copy of the project, and containers that SAM CLI leaves if it ends during edits."""
         self.stop()
         if shutil.which("docker"):
             mine = ["docker", "ps", "--all", "--quiet", "--filter", f"volume={self.directory / 'src'}"]
@@ -136,7 +136,7 @@ class Served:
         self.process = None
 
     def ask(self, query="", connection=None):
-        """(status, version) of one request, on a connection of its own unless one is given; (0, None) for no answer."""
+        """(status, version) of one request, on its own connection unless one is given; (0, None) without an answer."""
         try:
             used = connection or http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
             used.request(self.method, self.path + query, b"{}" if self.method == "POST" else None)

@@ -1,4 +1,4 @@
-"""What every test starts from: a copy of the scripts with the sample project, to run them in."""
+"""The starting point of every test: a copy of the scripts, together with the sample project."""
 
 import os
 import shutil
@@ -11,14 +11,14 @@ ROOT = Path(__file__).parents[2]
 SCRIPTS = ("install.sh", "run.sh", "deploy.sh", "requirements.txt")
 SAMPLE = Path(__file__).parent / "project"
 
-# What a developer's shell says of AWS is no concern of any test.
+# The AWS settings of a developer's shell must not affect any test.
 for variable in [name for name in os.environ if name.startswith("AWS_")]:
     del os.environ[variable]
 
 
 @pytest.fixture(scope="session")
 def new_project(tmp_path_factory):
-    """Makes a project of the scripts, local/ and the sample, where ./install.sh has nothing left to do."""
+    """Makes a project of the scripts, local/ and the sample, in which everything is installed."""
 
     def make(installed=None):
         directory = tmp_path_factory.mktemp("project") / "my-app"
@@ -44,7 +44,7 @@ def project(new_project):
 
 @pytest.fixture(scope="session")
 def new_machine(tmp_path_factory):
-    """The environment of a new user: an empty home but for uv's cache, no AWS variable, only the usual programs."""
+    """The environment of a new user: a home with only uv's cache, no AWS variables, only the usual programs."""
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "SSL_CERT_FILE") if name in os.environ}
     cache = subprocess.check_output([ROOT / ".tools" / "bin" / "uv", "cache", "dir"], text=True).strip()
     own = {"HOME": str(tmp_path_factory.mktemp("home")), "UV_CACHE_DIR": cache, "AWS_EC2_METADATA_DISABLED": "true"}

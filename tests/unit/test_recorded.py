@@ -1,4 +1,4 @@
-"""What ./run.sh --record tests/events has recorded: the handler still answers each event as it did then."""
+"""The events that ./run.sh --record tests/events has recorded: the handler still answers each as it did then."""
 
 import importlib
 import json

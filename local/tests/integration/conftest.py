@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.fixture(scope="session")
 def emulator(tmp_path_factory):
-    """An emulated AWS, empty at the start and shared by all tests: give every stack a name of its own."""
+    """An emulated AWS, empty at first and shared by all tests: give every stack its own name."""
     running, process = ministack.start(tmp_path_factory.mktemp("emulator"))
     yield running
     ministack.stop(process)
@@ -74,13 +74,13 @@ def validate(project, new_machine):
     return run
 
 
-# Of the terminal, when a test fails.
+# Lines of the terminal that a failing test shows.
 SHOWN = 10_000
 
 
 @pytest.fixture(scope="module", params=["processes", "containers"])
 def engine(request):
-    """What ./run.sh runs functions in; a module that is about one of them has a fixture of this name."""
+    """The engine of ./run.sh; a module about one of the engines overrides this fixture."""
     if request.param == "containers" and not engine_answers():
         pytest.skip("no container engine answers on this machine")
     return request.param
@@ -88,7 +88,7 @@ def engine(request):
 
 @pytest.fixture(scope="session")
 def developer(new_machine):
-    """A new machine's environment, with what a developer's shell holds and no function may see."""
+    """A new machine's environment, with what a developer's shell has and no function may see."""
     docker_variables = {name: value for name, value in os.environ.items() if name.startswith("DOCKER_")}
     return {
         **new_machine,

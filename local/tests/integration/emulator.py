@@ -1,4 +1,4 @@
-"""AWS on a loopback port: ministack, in an environment of its own because it pins another botocore."""
+"""AWS on a loopback port: ministack, in its own environment because it pins another botocore."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ import boto3
 from ports import free_port
 
 MINISTACK = "ministack==1.5.33"
-# It runs functions on its own Python: the one of .venv is the function's.
+# It runs functions on its own Python, so it gets that of .venv, which is the function's.
 PYTHON = Path(__file__).parents[3] / ".venv" / "bin" / "python"
 # Expands the SAM transform, as CloudFormation does.
 TRANSLATOR = "aws-sam-translator==1.115.0"
@@ -60,7 +60,7 @@ def start(directory: Path):
     """Starts ministack, which logs and unpacks functions in `directory`. Returns (Emulator, process)."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    # A developer's AWS variables stay out: ministack hands its environment on to the functions.
+    # A developer's AWS variables stay out: ministack passes its environment on to the functions.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     log = directory / "ministack.log"
     with log.open("wb") as output:

@@ -1,4 +1,4 @@
-"""Between ./deploy.sh and the emulated AWS: a proxy that notes every call, and fails the one that it is told to."""
+"""Between ./deploy.sh and the emulated AWS: a proxy that records every call, and fails the one that it is told to."""
 
 import http.client
 import re
@@ -8,7 +8,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
-# Status and code of what AWS answers when it cannot; the first two are not answers at all.
+# Status and code of AWS's errors; the first two are not answers at all.
 # https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/CommonErrors.html
 FAULTS = {

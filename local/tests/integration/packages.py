@@ -1,4 +1,4 @@
-"""Packages on this machine that are built in no time: their build backend is their own, and needs no other package."""
+"""Packages on this machine that build at once: they contain their build backend, which needs no other package."""
 
 # https://peps.python.org/pep-0517/
 _BACKEND = """import os, zipfile

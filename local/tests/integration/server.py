@@ -24,7 +24,7 @@ _END_S = 10
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back on a request."""
+    """The response to a request."""
 
     status: int
     headers: Message
@@ -32,7 +32,7 @@ class Answer:
 
     @property
     def body(self):
-        """The parsed JSON, or the text when it is none."""
+        """The parsed JSON, or the text if it is not JSON."""
         try:
             return json.loads(self.content)
         except ValueError:
@@ -75,7 +75,7 @@ class Server:
 
     @property
     def terminal(self):
-        """What the terminal shows, since the test has begun."""
+        """What the terminal has shown since the test began."""
         return self._log.read_bytes()[self._begin :].decode(errors="replace")
 
     def says(self, text, within=5):
@@ -89,10 +89,10 @@ class Server:
         return True
 
     def ask(self, path="/my-endpoint", method="GET", body=None, headers=None, timeout=40):
-        """The Answer to a request on a connection of its own."""
+        """The Answer to a request on its own connection."""
         connection = HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         try:
-            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # answered before it had everything
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it answered before reading everything
                 connection.request(method, path, body, headers or {})
             response = connection.getresponse()
             return Answer(response.status, response.msg, response.read())
@@ -114,7 +114,7 @@ class Server:
         return answer.status, answer.body
 
     def save(self, name, text):
-        """Saves a file of the project, as an editor does that writes in place; `restore` takes it back."""
+        """Saves a file of the project like an editor that writes in place; `restore` undoes it."""
         file = self.project / name
         self._originals.setdefault(file, file.read_text() if file.exists() else None)
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -126,18 +126,18 @@ class Server:
         self.save(name, text.replace(old, new))
 
     def begin(self):
-        """A test begins: what the terminal has shown so far is none of its concern."""
+        """Begins a test, which ignores what the terminal has shown so far."""
         self._begin = self._log.stat().st_size
 
     def restore(self):
-        """The files are as they were, and the server has seen it."""
+        """Restores the files, and waits until the server has noticed."""
         for file, text in self._originals.items():
             file.unlink(missing_ok=True) if text is None else file.write_text(text)
         self._originals.clear()
         self.ask("/")
 
     def end(self, number=signal.SIGINT):
-        """Ends it as a terminal does, and checks that nothing of it is left. Returns the exit code."""
+        """Ends the server as a terminal does, and checks that nothing is left. Returns the exit code."""
         os.killpg(self.pid, number)
         code = self._process.wait(_END_S)
         assert_nothing_left(self.project)
@@ -155,7 +155,7 @@ def command(project, engine, *options):
 
 
 def limited(files, arguments):
-    """The command, which may have so many files open at once."""
+    """The command, limited to this many open files."""
     return ["bash", "-c", f'ulimit -n {files}; exec "$@"', "bash", *arguments] if files else arguments
 
 
@@ -167,7 +167,7 @@ def run(project, engine, environment, *options, **more):
 
 
 def processes(project):
-    """{pid: command line} of those that run in the project's folder: the server and all that it has started."""
+    """{pid: command line} of the processes in the project's folder: the server and everything that it has started."""
     found = {}
     for entry in Path("/proc").glob("[0-9]*"):
         try:
@@ -193,11 +193,11 @@ def engine_answers():
 
 
 def kill(project):
-    """Whatever is left of it ends now."""
+    """Ends whatever is left."""
     for pid in processes(project):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-    with contextlib.suppress(docker.errors.APIError):  # others remove them at the same time
+    with contextlib.suppress(docker.errors.APIError):  # others may remove them at the same time
         for container in containers(project):
             container.remove(force=True)
 
@@ -218,7 +218,7 @@ def answering(expression, before=""):
 
 
 def stale_or_failed(server, edits, clients):
-    """The answers that failed or are older than the last save before their request, while clients ask all the time."""
+    """The answers that failed or are older than the last save before their request, under constant load."""
     saved, answers, done = [100], [], threading.Event()
     server.save("src/lambda.py", answering(saved[0]))
 

@@ -1,4 +1,4 @@
-"""What `sam local start-api` serves, processes serve: every kind of API, and the answers that API Gateway gives."""
+"""Processes serve what `sam local start-api` serves: every kind of API, with API Gateway's answers."""
 
 import json
 import time
@@ -503,7 +503,7 @@ NEED = "needs a container engine: start Docker or Finch, and run without --no-do
     ids=["Node", "image"],
 )
 def test_function_that_processes_cannot_run_is_named(server, project, developer, function, reason):
-    """Alone it ends the start; beside others it costs them nothing."""
+    """Alone it ends the start; beside others it does not affect them."""
     head = HEAD.replace("CodeUri: src/, ", "") if function is IMAGE else HEAD
     (project / "template.yaml").write_text(f"{head.replace('Runtime: python3.13, ', '')}\nResources:{function}")
     done = run(project, "processes", developer)

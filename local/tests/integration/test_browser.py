@@ -1,4 +1,4 @@
-"""A browser as a client: the URL opened in it, and a page of another origin that asks for the answer."""
+"""A browser as a client: the URL opened in it, and a page from another origin that requests the answer."""
 
 import html
 import re
@@ -45,7 +45,7 @@ def see(new_machine, tmp_path):
 
 @pytest.fixture
 def page():
-    """Makes a page, on an origin of its own, that fetches a URL and shows what it can read."""
+    """Makes a page, with its own origin, that fetches a URL and shows what it can read."""
     servers = []
 
     def serve(url):

@@ -1,4 +1,4 @@
-"""Many things at once, for long: nothing wrong, nothing mute, nothing left."""
+"""Many things at once, for a long time: nothing is wrong, unanswered or left over."""
 
 import contextlib
 import json
@@ -23,7 +23,7 @@ FIRST = {"processes": 1_000, "containers": CLIENTS}
 # Requests between two edits and between two kills, on average.
 EVERY = {"processes": (150, 150), "containers": (4, 8)}
 
-# Answers with the number of the edit that it comes from, and with what was asked.
+# Answers with the number of its edit, and with what was asked.
 GOOD = """
 import json, time
 def handler(event, context):
@@ -31,7 +31,7 @@ def handler(event, context):
     time.sleep({sleep})
     return {{"statusCode": 200, "body": json.dumps([{number}, asked])}}
 """
-# The reason that the line of a request gives for its 502.
+# The reason for a 502 in the line of the request.
 BROKEN = {
     "def handler(event, context)\n": "Runtime.UserCodeSyntaxError: Syntax error in module 'lambda': expected ':'.*",
     "import no_such_module\n": "Runtime.ImportModuleError: .* No module named 'no_such_module'",
@@ -46,7 +46,7 @@ LINE = re.compile(r"^\d\d:\d\d:\d\d GET /my-endpoint\?asked=(\S+) (\d+) \d+ ms(?
 
 
 class Chaos:
-    """Clients that ask, an editor, and somebody who kills."""
+    """Clients that send requests, somebody who edits, and somebody who kills."""
 
     def __init__(self, server):
         self.server = server
@@ -89,7 +89,7 @@ class Chaos:
                 away.rename(source)
 
     def killer(self, done):
-        """Kills or stops for a moment whatever the server has started."""
+        """Kills something that the server has started, or stops it for a moment."""
         while self.asked(done, EVERY[self.server.engine][1]):
             started = [pid for pid in processes(self.server.project) if pid != self.server.pid]
             with contextlib.suppress(ProcessLookupError):
@@ -101,7 +101,7 @@ class Chaos:
                     done.wait(0.1)
                     os.kill(stopped, signal.SIGCONT)
             if self.server.engine == "containers" and random.random() < 0.3:
-                with contextlib.suppress(Exception):  # it has ended by itself
+                with contextlib.suppress(Exception):  # it has ended already
                     containers(self.server.project)[0].kill()
 
     def last(self, seconds=0, requests=0, edits=0):

@@ -1,4 +1,4 @@
-"""Containers: what `sam local start-api` serves stale code from, lets fail when an edit meets a request, or leaves."""
+"""Containers, which `sam local start-api` keeps with stale code, breaks when an edit meets a request, or leaves."""
 
 import base64
 import json
@@ -123,7 +123,7 @@ while True:
 
 
 def test_engine_that_goes_is_said_and_used_again_when_it_is_back(serve, tmp_path):
-    """As Docker Desktop does that is closed; here it is what relays to the engine."""
+    """As if Docker Desktop were closed; here a relay to the engine ends."""
     engine = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
     if not engine.startswith("unix://"):
         pytest.skip("the engine answers at no local socket")
@@ -177,7 +177,7 @@ def test_start_alone_says_what_does_not_run(serve, project):
 
 
 def test_context_is_that_of_the_template(serve, project):
-    """Where AWS's emulator has one ARN for everybody, and SAM CLI hands over no client context."""
+    """AWS's emulator alone has a fixed ARN, and SAM CLI passes no client context."""
     template = project / "template.yaml"
     text = template.read_text().replace("    Properties:\n", "    Properties:\n      FunctionName: orders\n", 1)
     template.write_text(text.replace("        Variables:\n", "        Variables:\n          PYTHONPATH: /mine\n", 1))

@@ -10,7 +10,7 @@ from ports import free_port
 
 
 class Editor:
-    """A client of the Debug Adapter Protocol, as an editor is one: https://microsoft.github.io/debug-adapter-protocol"""
+    """A client of the Debug Adapter Protocol, like an editor: https://microsoft.github.io/debug-adapter-protocol"""
 
     def __init__(self, port):
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=20)
@@ -69,7 +69,7 @@ def test_editor_attaches_and_breaks_and_again_after_a_save(serve):
         asking.start()
         stopped = editor.wait("stopped")
         assert stopped["reason"] == "breakpoint"
-        time.sleep(2)  # the template's timeouts rest meanwhile
+        time.sleep(2)  # meanwhile the template's timeouts do not apply
         assert answers == []
         editor.send("continue", threadId=stopped["threadId"])
         asking.join(20)

@@ -47,7 +47,7 @@ def last_line(text):
 
 
 class Visitor(threading.Thread):
-    """Asks the endpoint again and again, and keeps every answer that differs from the one before."""
+    """Calls the endpoint repeatedly, and keeps every answer that differs from the previous one."""
 
     def __init__(self, url):
         super().__init__()
@@ -58,7 +58,7 @@ class Visitor(threading.Thread):
             try:
                 answer = get(self.url)
             except urllib.error.HTTPError as error:
-                if error.code == 502:  # the emulator, when busy, ends a function before what it is at; Lambda does not
+                if error.code == 502:  # a busy emulator ends a function during its work; Lambda does not
                     continue
                 answer = error
             except OSError as error:
@@ -161,7 +161,7 @@ def test_dependencies_are_wheels_for_lambda_whatever_the_host(project, emulator,
     done = deploy("--tags", "team=blue", STACK_NAME="wheels")
 
     assert done.returncode == 0, done.stderr
-    # It may be somebody else's first deployment, and is none yet.
+    # It may be somebody else's first deployment, and is not a stack yet.
     assert "REVIEW_IN_PROGRESS" not in done.stderr
     assert get(emulator.reachable(done.stdout.strip())) == hello("Hello from Lambda")
     s3, bucket = emulator.client("s3"), f"wheels-{ACCOUNT}-us-east-1"
@@ -418,7 +418,7 @@ def test_name_that_the_role_does_not_cover_is_named(deploy):
         "    The pipeline's role does not cover the name a-name-of-more-than-25-letters: it has 30 characters, "
         "and CloudFormation shortens names of more than 25"
     ) in done.stderr.splitlines()
-    # Nothing was deployed, and no URL is said.
+    # Nothing was deployed, and no URL is printed.
     assert done.stdout == ""
     assert "    Not executed: arn:aws:cloudformation:" in done.stderr
 

@@ -1,4 +1,4 @@
-"""Calls to AWS that fail, whichever it is: ./deploy.sh run again ends well, and in what there is without the fault."""
+"""Any call to AWS may fail: another ./deploy.sh succeeds, with the same result as without the fault."""
 
 import io
 import os
@@ -20,7 +20,7 @@ def proxy(emulator):
 
 @pytest.fixture(scope="module")
 def run(new_project, warm_tools, proxy, emulator, new_machine):
-    """Runs ./deploy.sh through the proxy; with one attempt, boto3 makes no call again."""
+    """Runs ./deploy.sh through the proxy; with one attempt, boto3 repeats no call."""
     project = new_project()
     warm_tools(project)
 
@@ -42,7 +42,7 @@ def run(new_project, warm_tools, proxy, emulator, new_machine):
 
 
 def state(emulator):
-    """What a deployment makes, without the names that AWS makes up, and how often each object is there."""
+    """What a deployment creates, without the names that AWS makes up, and how often each object exists."""
     try:
         stack = emulator.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"][0]
     except emulator.client("cloudformation").exceptions.ClientError:
@@ -83,7 +83,7 @@ def test_deployment_is_mended_by_the_next_one(fault, run, proxy, emulator, whole
     problems = io.StringIO()
     for number in numbers:
         proxy.begin(number, fault)
-        # Half of the calls are not tried again by boto3, so that the deployment itself has to bear it.
+        # boto3 does not retry half of the calls, so that the deployment itself has to cope.
         failed = run("--no-build", attempts=1 if ALL or number % 2 else None)
         last = (failed.stderr.splitlines() or [""])[-1]
         if "Traceback" in failed.stderr or (failed.returncode and not last.startswith("deploy.sh: ")):

@@ -1,4 +1,4 @@
-"""Where the tests of a project find its API."""
+"""How a project's tests find its API."""
 
 import json
 import urllib.request

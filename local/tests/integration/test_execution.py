@@ -103,7 +103,7 @@ def test_traceback_is_readable(server):
 
 
 def test_fault_of_one_environment_leaves_the_others(server):
-    """The one that exits is replaced; the one that waits meanwhile finishes."""
+    """The environment that exits is replaced; another one, waiting meanwhile, finishes."""
     source = answering("event['path'] == '/my-endpoint' and time.sleep(0.5)", "import time")
     server.save(
         "src/lambda.py", source.replace("    return", "    event['queryStringParameters'] and os._exit(1)\n    return")
@@ -248,7 +248,7 @@ def test_thirty_edits_under_load_fail_nothing_and_serve_nothing_stale(server):
 
 
 def test_bytecode_of_an_equally_old_and_long_source_is_not_taken(server):
-    """As the developer's own Python leaves it, when the next save falls into the same second."""
+    """As the developer's own Python leaves it, if the next save is in the same second."""
     server.save("src/lambda.py", answering("other.VALUE", "import other"))
     server.save("src/other.py", "VALUE = 'old'\n")
     python = server.project / ".tools" / "lambda" / "python3.13" / "bin" / "python"

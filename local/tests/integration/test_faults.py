@@ -1,4 +1,4 @@
-"""Faults: each may cost a request, is said in the terminal, and leaves nothing; the next request works."""
+"""Faults: each may cost a request, is reported in the terminal, and leaves nothing; the next request works."""
 
 import contextlib
 import json
@@ -345,7 +345,7 @@ def running(pid):
 
 @pytest.fixture
 def jump(tmp_path):
-    """Lets the clock of what has its `environment` jump, to and fro: +5h, -5h, +0."""
+    """Makes the clock of processes with its `environment` jump back and forth: +5h, -5h, +0."""
     requirements = (ROOT / "local" / "tests" / "requirements.txt").read_text()
     (pin,) = re.findall(r"^(libfaketime==\S+);", requirements, re.MULTILINE)
     place = ["--target", tmp_path / "faketime"]
@@ -367,7 +367,7 @@ def jump(tmp_path):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="libfaketime is loaded in another way there")
 def test_clock_that_jumps_changes_nothing(serve, jump):
-    """The time limit of an invoke that is under way, a save, and the next request."""
+    """The time limit of a running invoke, a save, and the next request."""
     server = serve(environment=jump.environment)
     server.replace("template.yaml", "Timeout: 10", "Timeout: 1")
     for offset, hours in (("+5h", 5), ("-5h", 19)):
@@ -524,7 +524,7 @@ def handler(event, context):
 @pytest.mark.skipif(sys.platform != "linux", reason="only /proc tells")
 @pytest.mark.parametrize("profile", [False, True], ids=["no profile", "profile"])
 def test_no_secret_is_in_a_process_but_the_functions_own(serve, project, tmp_path, profile):
-    """Nor does anybody else read what the function has printed."""
+    """Nor can anybody else read what the function has printed."""
     (tmp_path / "credentials").write_text(
         "[mine]\naws_access_key_id = AKIAMINE\naws_secret_access_key = SECRETMINE\naws_session_token = TOKENMINE\n"
     )
@@ -556,7 +556,7 @@ def test_no_secret_is_in_a_process_but_the_functions_own(serve, project, tmp_pat
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only /proc tells")
 def test_served_port_is_the_only_one(server):
-    """Whatever listens besides could be asked by a page in a browser."""
+    """A page in a browser could call anything else that listens."""
     server.get()
     own = [Path(f"/proc/{pid}/fd") for pid in processes(server.project)]
     sockets = {os.readlink(file) for place in own for file in place.iterdir() if file.is_socket()}

@@ -1,4 +1,4 @@
-"""What is no HTTP, or not as it should be: raw bytes in, a status out, and the next request works.
+"""Malformed HTTP, or none at all: raw bytes in, a status out, and the next request works.
 
 Statuses and limits: RFC 9112, sections 3.2, 5 and 6, and
 https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
@@ -63,7 +63,7 @@ SENT = {
     "a body that is too large": (POST + b"Content-Length: 10485761\r\n\r\n" + b"a" * 10485761, [413]),
     "two requests at once": (GET + b"\r\n" + GET + b"\r\n", [200, 200]),
 }
-TOO_LARGE = {413: "the body has", 414: "the request line has", 431: "the headers have"}  # what the terminal says
+TOO_LARGE = {413: "the body is", 414: "the request line is", 431: "the headers are"}  # what the terminal says
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +110,7 @@ def test_answer_is_that_of_the_front_and_the_next_request_works(server, name):
         if status >= 400:
             assert json.loads(body)["message"]
         if status in TOO_LARGE:
-            assert server.says(f" ms: {TOO_LARGE[status]} more than 10 ")
+            assert server.says(f" ms: {TOO_LARGE[status]} larger than 10 ")
     assert server.get() == (200, {"message": "Hello from Lambda"})
 
 
@@ -160,7 +160,7 @@ def test_idle_and_half_sent_connections_do_not_delay_a_request(server):
 
 
 def test_client_that_asks_first_is_told_to_go_on(server):
-    """As curl does before a body of more than a megabyte: it would wait for a second else."""
+    """As curl does before a body of more than a megabyte: otherwise it would wait for a second."""
     server.replace("template.yaml", "Method: GET", "Method: POST")
     with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
         connection.sendall(POST + b"Expect: 100-continue\r\nContent-Length: 3\r\n\r\n")

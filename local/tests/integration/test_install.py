@@ -28,7 +28,7 @@ THIS = "{}.{}".format(*sys.version_info)
 
 
 class Machine:
-    """A folder with a space in its name that holds the project, and the programs there are."""
+    """A folder, with a space in its name, that holds the project, and the available programs."""
 
     def __init__(self, folder, environment):
         self.project = folder / "my app"
@@ -145,7 +145,7 @@ def test_fifo_in_place_of_a_file_is_named(machine, name):
     file.unlink(missing_ok=True)
     os.mkfifo(file)
 
-    said = f"install.sh: {name} is not a file; put one in its place, or remove it: rm -r {name}"
+    said = f"install.sh: {name} is not a file; replace it with one, or remove it: rm -r {name}"
     assert machine.install("--tools") == (1, "", [said])
 
 
@@ -483,7 +483,7 @@ def test_uv_too_old_to_know_the_options_is_not_used(machine):
 
 
 def slow_uv(machine):
-    """A uv that takes half a minute to install packages, and a file that is there once it has begun."""
+    """A uv that takes half a minute to install packages, and a file that exists once it has begun."""
     reached = machine.project.parent / "reached"
     machine.has("uv", f'[ "$1" != pip ] || {{ : >"{reached}"; sleep 30; }}\nexec "{ROOT}/.tools/bin/uv" "$@"')
     return reached
@@ -582,7 +582,7 @@ def test_what_was_installed_stays_when_its_successor_fails(machine):
     assert (code, errors[0]) == (1, INTO_VENV)
     assert errors[1].startswith("install.sh: could not install packages into .venv: No solution found ")
     assert "no-such-package-anywhere was not found" in errors[1]
-    # ./run.sh starts, and answers with the reason until the list is mended.
+    # ./run.sh starts, and answers with the reason until the list is fixed.
     code, _, errors = machine.install("--tools")
     assert (code, len(errors)) == (0, 2)
     assert machine.imports(".venv", "packaging") == ["packaging"]
@@ -622,7 +622,7 @@ def test_network_that_fails_in_the_middle_is_said_and_costs_nothing_that_worked(
 
 @pytest.fixture
 def disk(tmp_path, new_machine):
-    """A machine whose folder is on a small disk of its own."""
+    """A machine whose folder is on its own small disk."""
     place = tmp_path / "disk"
     place.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=160m", "tmpfs", place], capture_output=True).returncode:

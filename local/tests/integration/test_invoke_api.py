@@ -31,7 +31,7 @@ def handler(event, context):
 
 @pytest.fixture
 def ask(tmp_path, capfd):
-    """Sends one request; answers the response, and what the SDK makes of it."""
+    """Sends one request; returns the response, and what the SDK makes of it."""
     (tmp_path / "app.py").write_text(HANDLER)
     function = Function("MyFunction", "my-function", ARN, "app.handler", "python3.13", str(tmp_path), 10, 256)
     tenants = replace(function, name="Tenants", tenants=True)

@@ -1,4 +1,4 @@
-"""Packages on this machine and in git: installed alike by the three scripts, and anew when they have changed."""
+"""Packages on this machine and in git: all three scripts install the same, and again after a change."""
 
 import shutil
 import subprocess

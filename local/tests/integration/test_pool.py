@@ -239,7 +239,7 @@ async def test_function_goes_on_when_its_caller_has_gone(engine):
     assert "went on" not in engine.output.text
     pid = await engine.ask()
     assert engine.output.text.count("went on") == 2
-    with pytest.raises(StillRunning):  # on the quick way too
+    with pytest.raises(StillRunning):  # on the fast path too
         await engine.result(wait=0.2)
     asking = asyncio.create_task(engine.ask())
     await asyncio.sleep(0.1)
@@ -431,7 +431,7 @@ async def test_many_clients_of_a_quick_handler_need_few_environments(engine):
 
 @run
 async def test_requests_to_code_that_does_not_import_are_answered_in_turn(engine):
-    """None of those that ask waits while others come, fail, and ask again."""
+    """No request waits while others arrive, fail, and come again."""
     engine.save("1 / 0\n")
     asked, answered = [], []
 
@@ -571,7 +571,7 @@ async def test_environment_that_is_killed_while_idle_costs_nothing(engine):
 
 @run
 async def test_environment_that_leaves_the_event_unread_costs_nothing(engine):
-    """It dies after it has been found alive."""
+    """It dies after it was found alive."""
     engine.save(COUNTING)
     pid, _ = await engine.ask()
     os.kill(pid, signal.SIGSTOP)
@@ -651,7 +651,7 @@ asyncio.run(main())
 
 
 def start_server(engine, *events):
-    """A server in a process of its own, and the ids of processes that the function has told."""
+    """A server in its own process, and the ids of processes that the function has reported."""
     script = SERVER.format(path=[str(Path(__file__).parent), *sys.path], code=str(engine.code), events=events)
     server = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
     pids = []
@@ -727,7 +727,7 @@ def test_memory_is_known_without_proc(monkeypatch):
 
 
 def test_awslambdaric_has_what_bootstrap_takes_from_its_insides():
-    """Fails when an upgrade moves a name, or when the version that has been read is not the pinned one."""
+    """Fails if an upgrade moves a name, or if the version that was read is not the pinned one."""
     requirements = (Path(runtime.__file__).parent / "inside" / "requirements.txt").read_text()
     assert f"awslambdaric=={bootstrap.READ_FROM}\n" in requirements
     script = """
@@ -859,7 +859,7 @@ async def test_code_that_is_away_for_a_moment_is_told_and_found_again(engine):
 
 @run
 async def test_code_that_goes_away_during_an_init_leaves_no_environment_that_counts(engine):
-    """Such an environment, once it is killed, would keep all requests waiting for it."""
+    """Once killed, such an environment would keep all requests waiting."""
     engine.save("import time; time.sleep(0.3)\n" + textwrap.dedent(COUNTING))
     pending = asyncio.create_task(engine.ask())
     await asyncio.sleep(0.15)

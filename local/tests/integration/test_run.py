@@ -1,4 +1,4 @@
-"""./run.sh as a developer uses it, with every engine: start, ask, edit, end."""
+"""./run.sh as a developer uses it, with every engine: start, call, edit, end."""
 
 import errno
 import json
@@ -84,7 +84,7 @@ def test_developers_credentials_and_shell_do_not_reach_the_function(server):
     assert not [value for value in environment.values() if "developer" in value or value.startswith("AKIA")]
     assert (environment["AWS_SAM_LOCAL"], environment["AWS_XRAY_CONTEXT_MISSING"]) == ("true", "LOG_ERROR")
     assert re.fullmatch(r"\d{4}/\d\d/\d\d/\[\$LATEST\][0-9a-f]{32}", environment["AWS_LAMBDA_LOG_STREAM_NAME"])
-    if server.engine == "processes":  # the emulator in a container is told by them what to run
+    if server.engine == "processes":  # they tell the emulator in a container what to run
         assert not {"AWS_ACCOUNT_ID", "AWS_LAMBDA_FUNCTION_HANDLER", "AWS_LAMBDA_FUNCTION_TIMEOUT"} & environment.keys()
     assert (environment["AWS_ACCESS_KEY_ID"], environment["AWS_SECRET_ACCESS_KEY"]) == ("defaultkey", "defaultsecret")
 

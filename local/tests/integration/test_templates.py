@@ -136,7 +136,7 @@ def test_trace_id_has_the_callers_root_and_a_parent(server, sent, sampled):
 
 
 def test_header_beyond_ascii_is_sent_as_iso_8859_1(server):
-    """http.client reads headers so, as RFC 9110 says in 5.5; AWS documents nothing else."""
+    """http.client reads headers in this way, as RFC 9110, 5.5, says; AWS documents nothing else."""
     assert server.ask("/key", headers={"X-Api-Key": "mine"}).headers["X-Name"] == "Gr\u00fc\u00dfe"
 
 
@@ -148,7 +148,7 @@ def test_line_of_the_terminal_stands_alone(server):
 
 
 def test_curl_of_the_start_has_an_api_key_and_options_are_checked(project, developer):
-    """Of an API that asks for a key everywhere; --api-key belongs to the API."""
+    """For an API that requires a key everywhere; --api-key applies to the API."""
     template = TEMPLATE.replace("        Default: {Type: HttpApi, Properties: {ApiId: !Ref Http}}\n", "")
     (project / "template.yaml").write_text(template.replace("Get: {Type: HttpApi", "Get: {Type: Other"))
     (project / "src" / "app.py").write_text(HANDLER)

@@ -12,7 +12,7 @@ import pytest
 
 @pytest.fixture
 def on_terminal(project, emulator, new_machine):
-    """Runs ./deploy.sh on a terminal of its own and types `answer` when it asks; returns what the terminal got."""
+    """Runs ./deploy.sh on its own terminal and types `answer` when it asks; returns what the terminal got."""
 
     def run(*arguments, answer="", **variables):
         settings = {"OUTPUT": "MyEndpointUrl", "SAM_CLI_POLL_DELAY": "0.2"}  # not those of the user's deploy.sh

@@ -1,4 +1,4 @@
-"""A Python that has imported what ./deploy.sh needs, and forks for each run: hundreds of them, without their starts.
+"""A Python that has imported what ./deploy.sh needs, and forks for each run: hundreds of runs, without their starts.
 
 A signal to ./deploy.sh does not reach its fork.
 

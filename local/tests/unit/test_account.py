@@ -1,4 +1,4 @@
-"""Why there are no credentials, in one sentence each: the emulated AWS takes any."""
+"""Why there are no credentials, in one sentence each; the emulated AWS accepts any."""
 
 import os
 
@@ -29,7 +29,7 @@ def says(code):
         (says("ExpiredToken"), EXPIRED),
         (UnauthorizedSSOTokenError(), EXPIRED),
         (SSOTokenLoadError(error_msg="no token"), EXPIRED),
-        # Also what a region answers that the account has not enabled:
+        # A region that the account has not enabled answers this, too:
         # https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_temp_enable-regions.html
         (says("InvalidClientTokenId"), REFUSED),
         (says("SignatureDoesNotMatch"), f"AWS refuses these credentials; enter them again with: {CONFIGURE}"),

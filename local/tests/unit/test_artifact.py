@@ -1,4 +1,4 @@
-"""The check of what `sam build` made, on artifacts that take no build."""
+"""The check of what `sam build` made, on artifacts that need no build."""
 
 import pytest
 

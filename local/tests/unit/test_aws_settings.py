@@ -1,4 +1,4 @@
-"""What of the shell's settings for AWS is taken, without a server."""
+"""Which of the shell's settings for AWS are used, without a server."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What ./deploy.sh does to a bucket, where the emulated AWS is too kind: owners, permissions, older forms, patience."""
+"""What ./deploy.sh does to a bucket where the emulated AWS is lenient: owners, permissions, older forms, patience."""
 
 import json
 
@@ -35,7 +35,7 @@ ABORTS = {
 
 @pytest.fixture
 def aws(monkeypatch):
-    """S3 with answers of our own, which have to be asked for in their order; nobody waits."""
+    """S3 with prepared answers, which must be requested in this order; nobody waits."""
     s3 = boto3.client("s3", "us-east-1", aws_access_key_id="test", aws_secret_access_key="test")
     monkeypatch.setattr(boto3, "client", lambda service: s3)
     monkeypatch.setattr(bucket.time, "sleep", lambda seconds: None)

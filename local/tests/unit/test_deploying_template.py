@@ -53,7 +53,7 @@ def test_mistake_is_named_with_what_was_meant(tmp_path, right):
     ],
 )
 def test_function_that_needs_a_python_for_its_build_is_named(tmp_path, monkeypatch, second, on_path, refused):
-    """Before it is built: `sam build` says it after minutes, and not what to write."""
+    """Before the build: `sam build` reports it after minutes, and not what to write."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(template, "errors", lambda path: [])
     monkeypatch.setattr(template.sys, "version_info", (3, 10, 0))
@@ -84,7 +84,7 @@ def test_template_that_is_right_is_checked_once(tmp_path, monkeypatch):
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """A copy of the sample, which is the current folder, and whose template has passed."""
+    """A copy of the sample as the current folder, whose template has passed."""
     monkeypatch.chdir(shutil.copytree(SAMPLE.parent, tmp_path / "project"))
     monkeypatch.setattr(template, "errors", lambda _: [])
     return Path("template.yaml")

@@ -1,4 +1,4 @@
-"""What the gateway does beside events and answers, which test_gateway_cases.py has: errors of the front, and faults."""
+"""What the gateway does besides events and answers (see test_gateway_cases.py): the front's errors, and faults."""
 
 import json
 import random

@@ -75,7 +75,7 @@ def request(case):
 
 
 def served(apis, case):
-    """What comes of a request, in the order in which the server asks: events, function, answer and remarks."""
+    """The outcome of a request, computed in the server's order: events, function, answer and remarks."""
     names = case.get("api", next(iter(apis)))
     known = [api(name, apis[name] | case.get("with", {})) for name in (names if isinstance(names, list) else [names])]
     sent, result = request(case), {"remarks": ()}

@@ -1,4 +1,4 @@
-"""The inner names of SAM CLI that local/sam holds on to: an upgrade that moves one fails here, and says which."""
+"""SAM CLI's internal names that local/sam relies on: an upgrade that moves one fails here, and says which."""
 
 import ast
 import importlib

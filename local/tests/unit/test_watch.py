@@ -58,12 +58,12 @@ def directory_deleted(directory):
 
 
 def made_readable(directory):
-    """Which may be what mends a fault."""
+    """It may be what fixes a fault."""
     (directory / "a.py").chmod(0o640)
 
 
 def made_older(directory):
-    """As by a clock that has been put back."""
+    """As by a clock that was set back."""
     os.utime(directory / "a.py", (0, 0))
 
 
@@ -86,7 +86,7 @@ def link_to_another(directory):
 
 
 def link_on_the_way_to_another(directory):
-    """As a deployment does it that keeps its versions beside each other."""
+    """As a deployment does that keeps several versions side by side."""
     other = directory.parent / "other"
     (other / "package").mkdir(parents=True)
     (other / "linked.py").write_text("3, and longer")
@@ -95,7 +95,7 @@ def link_on_the_way_to_another(directory):
 
 
 def back_beyond_link(directory):
-    """What it leads to was away."""
+    """Its target was away."""
     (directory.parent / "later.py").write_text("1")
 
 
@@ -152,7 +152,7 @@ def test_file_in_a_new_directory_is_seen(directory):
 
 
 def test_directory_that_is_away_while_it_is_asked_for_is_watched_again(directory, monkeypatch):
-    """And not scanned for ever, which takes 36 ms with 5,000 files."""
+    """It is not scanned from then on, which would take 36 ms with 5,000 files."""
     tree = watch.Tree(directory)
     directory.rename(directory.with_name("away"))
     away = tree.version()
@@ -211,7 +211,7 @@ def test_only_wanted_names_count(directory):
 
 
 def test_save_under_way_is_waited_for(tmp_path, monkeypatch):
-    """With inotify alone: who has begun to write gets a moment to end."""
+    """With inotify only: a writer that has begun gets a moment to finish."""
     if not watch._reports(tmp_path):
         pytest.skip("no inotify for this directory")
     monkeypatch.setattr(watch, "_SAVE_S", 5)
