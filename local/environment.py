@@ -192,17 +192,18 @@ class Environment:
             self._exiting = self._loop.create_task(self._exit())
             return
         self._received += data
-        if len(self._received) >= bootstrap.REPLY.size:
+        while len(self._received) >= bootstrap.REPLY.size:  # an init and its invoke may have ended at once
             kind, *memory, size = bootstrap.REPLY.unpack_from(self._received)
             self._memory = tuple(memory)
             end = bootstrap.REPLY.size + size
             if size > RESULT_LIMIT:
                 text = f"Response payload size exceeded maximum allowed payload size ({RESULT_LIMIT} bytes)."
-                self._fail("Function.ResponseSizeTooLarge", text, text)
-            elif len(self._received) >= end:
-                payload = bytes(self._received[bootstrap.REPLY.size : end])
-                del self._received[:end]
-                self._reply(kind, payload)
+                return self._fail("Function.ResponseSizeTooLarge", text, text)
+            if len(self._received) < end:
+                return
+            payload = bytes(self._received[bootstrap.REPLY.size : end])
+            del self._received[:end]
+            self._reply(kind, payload)
 
     def _reply(self, kind: bytes, payload: bytes) -> None:
         if kind == bootstrap.READY:
