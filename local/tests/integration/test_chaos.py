@@ -41,6 +41,8 @@ BROKEN = {
     "import os\ndef handler(event, context):\n    os._exit(3)\n": "Runtime.ExitError: .*exit status 3",
 }
 KILLED = "Runtime.ExitError: Runtime exited .*"
+# A container that is killed, or whose folder goes away, while the engine starts it.
+NOT_STARTED = "MyFunction cannot run: the container engine failed: .*/start: .*"
 AWAY = ".*(src, which does not exist|No such file or directory.*|No module named 'lambda'|src' does not exist.*)"
 LINE = re.compile(r"^\d\d:\d\d:\d\d GET /my-endpoint\?asked=(\S+) (\d+) \d+ ms(?:, init \d+ ms)?(?:: (.*))?$", re.M)
 
@@ -140,7 +142,8 @@ class Chaos:
             return False
         if status == 200:
             return body[1] == asked and oldest <= body[0] <= newest and not reason
-        wrong = filter(None, [KILLED, AWAY, *(self.reasons.get(number) for number in range(oldest, newest + 1))])
+        broken = [self.reasons.get(number) for number in range(oldest, newest + 1)]
+        wrong = filter(None, [KILLED, NOT_STARTED, AWAY, *broken])
         expected = (502, {"message": "Internal server error"})
         return (status, body) == expected and any(re.fullmatch(one, reason) for one in wrong)
 
