@@ -86,13 +86,15 @@ class ApiGateway:
     ) -> Response:
         if match.route.mock:
             return answer.mock(request, match)
-        function = project.by_name.get(match.route.function)
+        if not (function := project.by_name.get(match.route.function)):
+            say(f"{match.route.path} leads to {match.route.function}, which is not a function of the template")
+            return answer.failed(request, match)
         content, wait = event.event(request, match, context), limits.WAIT[match.api.kind]
         result = await self._invoke(function, content, request, match, wait)
         if isinstance(result, Response):
             return result
         note = _note(result)
-        if self._recorder and function:
+        if self._recorder:
             note += await asyncio.to_thread(self._record, request, function, content, result)
         if result.error:
             return replace(answer.failed(request, match), note=f"{note}: {shown(_reason(result.payload))}")
@@ -139,13 +141,10 @@ class ApiGateway:
         return validation.refusal(request, match, self._keys) or context
 
     async def _invoke(
-        self, function: Function | None, content: dict[str, Any], request: Request, match: Match, wait: float | None
+        self, function: Function, content: dict[str, Any], request: Request, match: Match, wait: float | None
     ) -> Result | Response:
         if self._run.reading.debug_port:  # nobody who debugs is in a hurry
             wait = None
-        if not function:
-            say(f"{match.route.path} leads to {match.route.function}, which is not a function of the template")
-            return answer.failed(request, match)
         tenant = request.header("x-amz-tenant-id") if function.tenants else None
         if function.tenants and not tenant:
             text = "the function needs a tenant id; send the header X-Amz-Tenant-Id"

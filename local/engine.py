@@ -9,6 +9,7 @@ from typing import Protocol
 # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 EVENT_LIMIT = 6 * 1024 * 1024
 RESULT_LIMIT = EVENT_LIMIT + 100
+RESULT_TOO_LARGE = f"Response payload size exceeded maximum allowed payload size ({RESULT_LIMIT} bytes)."
 
 
 @dataclass(frozen=True)

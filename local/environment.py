@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from local import debugging
-from local.engine import RESULT_LIMIT, Function, Invoke, Result
+from local.engine import RESULT_LIMIT, RESULT_TOO_LARGE, Function, Invoke, Result
 from local.inside import bootstrap, lifeline
 from local.platform_log import Log, report, stamped, stream
 
@@ -197,8 +197,7 @@ class Environment:
             self._memory = tuple(memory)
             end = bootstrap.REPLY.size + size
             if size > RESULT_LIMIT:
-                text = f"Response payload size exceeded maximum allowed payload size ({RESULT_LIMIT} bytes)."
-                return self._fail("Function.ResponseSizeTooLarge", text, text)
+                return self._fail("Function.ResponseSizeTooLarge", RESULT_TOO_LARGE, RESULT_TOO_LARGE)
             if len(self._received) < end:
                 return
             payload = bytes(self._received[bootstrap.REPLY.size : end])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 from local.identifier import trace
@@ -34,7 +35,7 @@ class Request:
     protocol: str = "HTTP/1.1"
     port: int = 3000
 
-    @property
+    @cached_property
     def function_trace(self) -> str:
         """The trace header for the function, which a REST API also sends to the client."""
         return trace(self.trace, self.id, self.received)

@@ -33,7 +33,7 @@ from samcli.local.docker.manager import ContainerManager, DockerImagePullFailedE
 
 from local import debugging, runtime, sources
 from local.aws import ENDPOINT, is_local
-from local.engine import EVENT_LIMIT, RESULT_LIMIT, CannotRun, Invoke, Result, StillRunning, TooLarge
+from local.engine import EVENT_LIMIT, RESULT_LIMIT, RESULT_TOO_LARGE, CannotRun, Invoke, Result, StillRunning, TooLarge
 from local.platform_log import stream
 from local.reaper import Reaper
 from local.run import Run
@@ -112,8 +112,9 @@ class Containers:
             say(text)
             payload = json.dumps({"errorType": kind, "errorMessage": text}).encode()
         elif len(payload) > RESULT_LIMIT:
-            text = f"Response payload size exceeded maximum allowed payload size ({RESULT_LIMIT} bytes)."
-            payload = json.dumps({"errorType": "Function.ResponseSizeTooLarge", "errorMessage": text}).encode()
+            payload = json.dumps(
+                {"errorType": "Function.ResponseSizeTooLarge", "errorMessage": RESULT_TOO_LARGE}
+            ).encode()
         return Result(payload, "Unhandled" if _is_error(payload) else None, bytes(log.written))
 
 

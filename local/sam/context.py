@@ -221,7 +221,7 @@ class Context(InvokeContext):
             variables=tuple(own.items()),
             layers=tuple(self._directory(resolve_code_path(self.get_cwd(), layer.codeuri)) for layer in layers),
             unbuilt=tuple(str(layer.codeuri) for layer in layers if layer.build_method),
-            log_group=str((found.logging_config or {}).get("LogGroup") or f"/aws/lambda/{name}"),
+            log_group=_log_group(found, name),
             tenants=bool(found.tenancy_config),
             storage=self._storage(found),
             debugged=debugged,
@@ -369,9 +369,12 @@ class Runner(LocalLambdaRunner):
         if self.context.once.containers and str(function.runtime).startswith("python"):
             made.variables["FUNCTION_ARN"] = self.context.arn(made.name)  # for inside/container/sitecustomize.py
         # A terminal shows plain lines; JSON is for the log group.
-        group = (function.logging_config or {}).get("LogGroup") or f"/aws/lambda/{function.functionname}"
-        made.logging_config = {"LogGroup": group}
+        made.logging_config = {"LogGroup": _log_group(function, made.name)}
         return made
+
+
+def _log_group(function: SamFunction, name: str) -> str:
+    return str((function.logging_config or {}).get("LogGroup") or f"/aws/lambda/{name}")
 
 
 def _container_only(function: SamFunction) -> str:
