@@ -24,6 +24,8 @@ from local.terminal import say, shown
 # How much a request of each method takes to try: the start proposes the easiest.
 _EFFORT = {"GET": 0, "ANY": 0, "POST": 1, "OPTIONS": 3}
 
+_json = json.JSONEncoder(separators=(",", ":")).encode
+
 
 class ApiGateway:
     """The APIs of the template; `static` is a directory whose files are served where no route matches, or None.
@@ -149,7 +151,7 @@ class ApiGateway:
         if function.tenants and not tenant:
             text = "the function needs a tenant id; send the header X-Amz-Tenant-Id"
             return errors.refused(400, match.api.kind, request, text)
-        payload = json.dumps(content, separators=(",", ":")).encode()
+        payload = _json(content).encode()
         try:
             return await self._run.engine.invoke(
                 Invoke(function, payload, str(uuid.uuid4()), request.function_trace, tenant, wait=wait)

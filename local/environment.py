@@ -48,7 +48,7 @@ class InitFailed(Exception):
 
 @dataclass(frozen=True)
 class _Turn:
-    """The current invoke, and when it began on the event loop's clock."""
+    """The current invoke, and when it began (time.monotonic)."""
 
     invoke: Invoke
     since: float
@@ -78,7 +78,7 @@ class Environment:
         self._ready: asyncio.Future[Result | None] = self._loop.create_future()
         self._ended: asyncio.Task[None] | None = None
         self._marker = uuid.uuid4().hex
-        self._begun = self._loop.time()
+        self._begun = time.monotonic()
         self._log = Log(output)
         self._socket, theirs = socket.socketpair()
         try:
@@ -119,12 +119,12 @@ class Environment:
 
     @property
     def since(self) -> float | None:
-        """When its current invoke began, on the event loop's clock."""
+        """When its current invoke began (time.monotonic)."""
         return self._turn.since if self._turn else None
 
     @property
     def alive(self) -> bool:
-        return self._ended is None and self._process.poll() is None
+        return self._ended is None
 
     async def initialize(self) -> Result | None:
         """Waits for the init to end. Returns None, or the function's error. Raises InitFailed."""
@@ -140,14 +140,14 @@ class Environment:
         The time limit counts from now, init or not. `ended` is called with the seconds it took, before the future has
         the result.
         """
-        self._turn = turn = _Turn(invoke, self._loop.time(), ended, self._loop.create_future())
+        self._turn = turn = _Turn(invoke, time.monotonic(), ended, self._loop.create_future())
         if self._verbose or invoke.tail:
             self._log.add(f"START RequestId: {invoke.id} Version: $LATEST", self._verbose)
         limit = _DAY_S if self.function.debugged else self.function.timeout
         deadline = int((time.time() + limit) * 1000)
         fields = (invoke.id, invoke.trace, self.function.arn, deadline, invoke.client_context, invoke.tenant)
         if not self.function.debugged:
-            self._timer = self._loop.call_at(turn.since + min(_LOOK_S, limit), self._look)
+            self._timer = self._loop.call_later(min(_LOOK_S, limit), self._look)
         head = json.dumps(fields).encode()
         self._send(bootstrap.REQUEST.pack(len(head), len(invoke.event)) + head + invoke.event)
         return turn.answer
@@ -206,7 +206,7 @@ class Environment:
 
     def _reply(self, kind: bytes, payload: bytes) -> None:
         if kind == bootstrap.READY:
-            self._init = self._loop.time() - self._begun
+            self._init = time.monotonic() - self._begun
             self._ready.set_result(None)
         elif kind == bootstrap.INIT_ERROR:
             self._ready.set_result(Result(payload, "Unhandled", self._log.take()))
@@ -232,7 +232,7 @@ class Environment:
     def _look(self) -> None:
         """Checks the time and the memory of the current invoke."""
         assert self._turn
-        now, limit = self._loop.time(), self.function.timeout
+        now, limit = time.monotonic(), self.function.timeout
         if now >= self._turn.since + limit:
             text = f"Task timed out after {limit:.2f} seconds"
             return self._fail("Sandbox.Timedout", text, stamped(f"{self._turn.invoke.id} {text}"), "Status: timeout")
@@ -245,7 +245,7 @@ class Environment:
                 if stopped:
                     self._log.add(f"{self.function.name} is stopped; to continue: kill -CONT {self._process.pid}")
         if not self._outgrown():
-            self._timer = self._loop.call_at(min(now + _LOOK_S, self._turn.since + limit), self._look)
+            self._timer = self._loop.call_later(min(_LOOK_S, self._turn.since + limit - now), self._look)
 
     def _outgrown(self) -> bool:
         """Whether it has used more memory than allowed, not counting pages of files, which the system could drop."""
@@ -271,7 +271,7 @@ class Environment:
     def _finish(self, payload: bytes, error: str | None = None, status: str = "") -> None:
         if not (turn := self._turn):
             return
-        self._turn, duration = None, self._loop.time() - turn.since
+        self._turn, duration = None, time.monotonic() - turn.since
         if self._timer:
             self._timer.cancel()
         init, self._init = self._init, None

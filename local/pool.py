@@ -10,6 +10,7 @@ import resource
 import statistics
 import subprocess
 import sys
+import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from typing import Any, BinaryIO, TypeVar
@@ -147,7 +148,7 @@ class Pool:
         def ended(duration: float) -> None:
             fleet.busy.discard(environment)
             fleet.durations.append(duration)
-            fleet.last = asyncio.get_running_loop().time()
+            fleet.last = time.monotonic()
             self._offer(fleet, environment)
 
         fleet.busy.add(environment)
@@ -172,7 +173,7 @@ class Pool:
         fleet.waiting.append(waiter)
         try:
             while not waiter.done():
-                if not start and fleet.short_of(waiter, loop.time()) and self._has_room(fleet):
+                if not start and fleet.short_of(waiter, time.monotonic()) and self._has_room(fleet):
                     fleet.starting += 1
                     start = self._task(self._start(fleet, invoke, waiter))
                 if not start:
@@ -238,7 +239,7 @@ class Pool:
                 raise _Ended(await self._use(fleet, self._make(fleet, code), invoke))
         finally:
             fleet.starting -= 1
-            fleet.started = asyncio.get_running_loop().time()
+            fleet.started = time.monotonic()
 
     def _make(self, fleet: _Fleet, code: Code) -> Environment:
         mounts = not self._trying.wait()
@@ -329,7 +330,7 @@ class _Fleet:
         self.ending: set[asyncio.Task[None]] = set()
         self.waiting: deque[asyncio.Future[Environment]] = deque()
         self.durations: deque[float] = deque(maxlen=15)  # seconds
-        self.last = self.started = 0.0  # when an invoke, and a start, last ended, on the event loop's clock
+        self.last = self.started = 0.0  # when an invoke, and a start, last ended (time.monotonic)
 
     def fits(self, environment: Environment) -> bool:
         return environment.function == self.function

@@ -7,6 +7,8 @@ import signal
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+import uvloop
+
 from local.debugging import keep_awake
 from local.engine import Engine
 from local.project import Project
@@ -66,7 +68,7 @@ class Run:
 
     def serve(self, application: Application, server: Server, lines: Iterable[str]) -> None:
         """Serves until Ctrl-C, SIGTERM or a closed terminal; `lines` are printed first, then the server's URL."""
-        asyncio.run(self._serve(application, server, lines))
+        uvloop.run(self._serve(application, server, lines))
         # A second Ctrl-C would only interrupt the cleaning up after the first.
         for number in _ENDING:
             signal.signal(number, signal.SIG_IGN)
