@@ -73,12 +73,15 @@ def serve(path):
     listening.bind(path)
     listening.listen()
     client, _ = listening.accept()
+    import logging
+
     sys.path[0] = os.getcwd()
     gc.disable()
     for name in IMPORTED[os.path.basename(path)]:
         importlib.import_module(name)
     for name in [name for name in sys.modules if name.partition(".")[0] == "local"]:
         del sys.modules[name]
+    logging.getLogger("cfnlint").setLevel(logging.WARNING)  # it is asked before SAM CLI sets logging up
     gc.freeze()
     gc.enable()
     while os.fork():
