@@ -147,6 +147,12 @@ class Server:
         self._process.wait(_END_S)
 
 
+@pytest.fixture(scope="module")
+def only_processes():
+    """For a module about this engine: engine = only_processes"""
+    return "processes"
+
+
 def cold(project):
     """Makes the scripts of the project start as everybody's do, instead of in forks (warm.py); returns the project."""
     (project / ".tools").unlink()

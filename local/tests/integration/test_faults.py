@@ -17,17 +17,14 @@ from pathlib import Path
 
 import pytest
 from index import Index
-from server import Server, answering, assert_nothing_left, cold, command, kill, limited, processes
+from server import Server, answering, assert_nothing_left, cold, command, kill, limited, only_processes, processes
 from test_front import GET, exchange
 
 ROOT = Path(__file__).parents[3]
 HELLO = (200, {"message": "Hello from Lambda"})
 FAILED = (502, {"message": "Internal server error"})
 
-
-@pytest.fixture(scope="module")
-def engine():
-    return "processes"
+engine = only_processes
 
 
 def returning(answer):
