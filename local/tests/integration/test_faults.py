@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import warm
 from index import Index
 from server import Server, answering, assert_nothing_left, cold, command, kill, limited, only_processes, processes
 from test_front import GET, exchange
@@ -421,8 +422,7 @@ def test_stopped_environment_is_said_with_what_lets_it_go_on(server):
 
 
 @pytest.mark.parametrize("files", [64, 100, 200])
-def test_more_connections_than_files_are_said_and_stall_nothing(serve, project, files):
-    cold(project)
+def test_more_connections_than_files_are_said_and_stall_nothing(serve, files):
     server = serve(files=files)
     server.save("src/lambda.py", answering("time.sleep(0.05) or 1", "import time"))
     with ThreadPoolExecutor(48) as clients:
@@ -457,7 +457,7 @@ def test_too_few_files_end_the_start_in_a_line(project, developer, options):
 def test_terminal_that_nobody_reads_stops_nothing(project, developer, closed):
     """As in ./run.sh 2>&1 | sleep 60: a pipe holds 64 KB."""
     (project / "src" / "lambda.py").write_text(answering("print(('x' * 99 + '\\n') * 1000) or 1"))
-    started = command(cold(project), "processes", "--port", "0")
+    started = command(project, "processes", "--port", "0")
     process = subprocess.Popen(started, env=developer, stderr=subprocess.PIPE, start_new_session=True)
     try:
         shown = b""
@@ -473,7 +473,7 @@ def test_terminal_that_nobody_reads_stops_nothing(project, developer, closed):
         if not closed:
             reading = ThreadPoolExecutor(1).submit(process.stderr.read)
             time.sleep(1)
-        os.killpg(process.pid, signal.SIGINT)
+        os.killpg(warm.pid(project, process.pid), signal.SIGINT)
         assert process.wait(10) == 0
         if not closed:
             assert reading.result().count(b"x" * 99 + b"\n") > 80_000

@@ -231,8 +231,8 @@ def test_malformed_answer_is_502_and_the_terminal_says_how_to_mend_it(server):
     assert server.says("body is a dict; API Gateway needs a string: json.dumps it")
 
 
-def test_port_in_use_ends_the_start_with_one_line(server, developer):
-    done = run(server.project, server.engine, developer, "--port", str(server.port))
+def test_port_in_use_ends_the_start_with_one_line(server, project, developer):
+    done = run(project, server.engine, developer, "--port", str(server.port))
 
     assert done.returncode != 0
     assert done.stdout == b""
@@ -243,11 +243,11 @@ def test_port_in_use_ends_the_start_with_one_line(server, developer):
     assert b"Traceback" not in done.stderr
 
 
-def test_invoke_prints_the_answer_to_a_generated_event(server, developer):
+def test_invoke_prints_the_answer_to_a_generated_event(engine, project, developer):
     options = ("generate-event", "apigateway", "aws-proxy", "--method", "GET", "--path", "my-endpoint")
-    event = run(server.project, server.engine, developer, *options)
+    event = run(project, engine, developer, *options)
     options = ("--platform-log", "invoke", "--event", "-")
-    done = run(server.project, server.engine, developer, *options, input=event.stdout)
+    done = run(project, engine, developer, *options, input=event.stdout)
 
     assert json.loads(event.stdout)["path"] == "/my-endpoint"
     assert json.loads(done.stdout) == {

@@ -12,6 +12,7 @@ import gc
 import importlib
 import marshal
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -78,7 +79,8 @@ def serve(path):
     sys.path[0] = os.getcwd()
     gc.disable()
     for name in IMPORTED[os.path.basename(path)]:
-        importlib.import_module(name)
+        with contextlib.suppress(Exception):  # which the fork meets again, and tells
+            importlib.import_module(name)
     for name in [name for name in sys.modules if name.partition(".")[0] == "local"]:
         del sys.modules[name]
     logging.getLogger("cfnlint").setLevel(logging.WARNING)  # it is asked before SAM CLI sets logging up
@@ -97,7 +99,7 @@ def serve(path):
 def run(directory, client):
     """Tells the client how its run, a fork, has ended; returns the arguments in that fork."""
     message, descriptors, _, _ = socket.recv_fds(client, 1_000_000, 3)
-    asking, project, environment, arguments = marshal.loads(message)
+    asking, project, environment, files, arguments = marshal.loads(message)
     link = f"{directory}/{asking}"
     if child := os.fork():
         _, status = os.waitpid(child, 0)
@@ -112,6 +114,7 @@ def run(directory, client):
         os.close(descriptors[number])
         encoding, errors = (getattr(getattr(sys, name), one) for one in ("encoding", "errors"))
         setattr(sys, name, open(number, mode, buffering, encoding, errors, closefd=False))
+    resource.setrlimit(resource.RLIMIT_NOFILE, files)
     os.chdir(project)
     os.environ.clear()
     os.environ.update(environment)
@@ -122,7 +125,8 @@ def run(directory, client):
 def ask(path, arguments):
     client = socket.socket(socket.AF_UNIX)
     client.connect(path)
-    message = marshal.dumps((os.getpid(), os.getcwd(), dict(os.environ), arguments))
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    message = marshal.dumps((os.getpid(), os.getcwd(), dict(os.environ), files, arguments))
     os.chdir("/")  # only the fork is a process in the project
     socket.send_fds(client, [message], [0, 1, 2])
     status = int(client.recv(10))
