@@ -24,7 +24,7 @@ def emulator(tmp_path_factory):
 def warm_tools(tmp_path_factory, new_machine):
     """Those with which ./run.sh and ./deploy.sh run in forks, unless a project is made `cold`."""
     made = warm.tools(tmp_path_factory.mktemp("warm"), ROOT / ".tools")
-    started = [warm.start(made, module, ROOT, new_machine) for module in warm.IMPORTED]
+    started = [warm.start(made, module, new_machine) for module in warm.IMPORTED]
     yield made
     for process in started:
         process.terminate()

@@ -3,8 +3,8 @@
 A fork is as after a cold start, with the project's own local/. It has a session of its own: what is sent to the script
 does not reach it.
 
-Usage: warm.py SOCKET                         waits for clients; the name of SOCKET is that of the module that they run
-       warm.py SOCKET -m MODULE [ARGUMENT]... as python -m MODULE [ARGUMENT]...
+Usage: warm.py MODULE                             waits at a socket with that name, here
+       warm.py DIRECTORY -m MODULE [ARGUMENT]...  as python -m MODULE [ARGUMENT]..., with the socket in DIRECTORY
 """
 
 import contextlib
@@ -45,18 +45,18 @@ def tools(directory, cold):
     python = made / "bin" / "python"
     python.unlink()
     python.write_text(
-        f'#!/bin/sh\n[ "$1" = -m ] && [ -S "{made}/warm/$2" ] || exec {cold}/bin/python "$@"\n'
-        f'exec {cold}/bin/python -I -S {__file__} "{made}/warm/$2" "$@"\n'
+        f'#!/bin/sh\n[ "$1" = -m ] && [ -S {made}/warm/"$2" ] || exec {cold}/bin/python "$@"\n'
+        f'exec {cold}/bin/python -I -S {__file__} {made}/warm "$@"\n'
     )
     python.chmod(0o755)
     return made
 
 
-def start(tools, module, project, environment):
-    """Starts the Python for a module; it imports the local/ of `project`, once it is needed."""
-    path = tools / "warm" / module
-    process = subprocess.Popen([sys.executable, __file__, path], cwd=project, env=environment)
-    while not path.exists():
+def start(tools, module, environment):
+    """Starts the Python for a module; it imports something once it is needed."""
+    directory = tools / "warm"
+    process = subprocess.Popen([sys.executable, __file__, module], cwd=directory, env=environment)
+    while not (directory / module).exists():
         assert process.poll() is None
         time.sleep(0.01)
     return process
@@ -68,17 +68,17 @@ def pid(project, asking):
     return int(os.readlink(link)) if link.is_symlink() else asking
 
 
-def serve(path):
+def serve(module):
     """Returns in each fork, with the arguments of its run."""
     listening = socket.socket(socket.AF_UNIX)
-    listening.bind(path)
+    listening.bind(module)  # not the whole path, which macOS might find too long
     listening.listen()
     client, _ = listening.accept()
     import logging
 
-    sys.path[0] = os.getcwd()
+    sys.path[0] = os.path.abspath(f"{__file__}/../../../..")
     gc.disable()
-    for name in IMPORTED[os.path.basename(path)]:
+    for name in IMPORTED[module]:
         with contextlib.suppress(Exception):  # which the fork meets again, and tells
             importlib.import_module(name)
     for name in [name for name in sys.modules if name.partition(".")[0] == "local"]:
@@ -93,14 +93,14 @@ def serve(path):
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
     listening.close()
-    return run(os.path.dirname(path), client)
+    return run(client)
 
 
-def run(directory, client):
+def run(client):
     """Tells the client how its run, a fork, has ended; returns the arguments in that fork."""
     message, descriptors, _, _ = socket.recv_fds(client, 1_000_000, 3)
     asking, project, environment, files, arguments = marshal.loads(message)
-    link = f"{directory}/{asking}"
+    link = str(asking)
     if child := os.fork():
         _, status = os.waitpid(child, 0)
         os.unlink(link)
@@ -122,12 +122,12 @@ def run(directory, client):
     return arguments
 
 
-def ask(path, arguments):
-    client = socket.socket(socket.AF_UNIX)
-    client.connect(path)
+def ask(directory, module, *arguments):
     files = resource.getrlimit(resource.RLIMIT_NOFILE)
     message = marshal.dumps((os.getpid(), os.getcwd(), dict(os.environ), files, arguments))
-    os.chdir("/")  # only the fork is a process in the project
+    os.chdir(directory)  # only the fork is a process in the project
+    client = socket.socket(socket.AF_UNIX)
+    client.connect(module)
     socket.send_fds(client, [message], [0, 1, 2])
     status = int(client.recv(10))
     if status < 0:
@@ -138,10 +138,10 @@ def ask(path, arguments):
 
 
 if __name__ == "__main__":
-    path, arguments = sys.argv[1], sys.argv[4:]
     if sys.argv[2:]:
-        sys.exit(ask(path, arguments))
-    sys.argv[1:] = serve(path)
+        sys.exit(ask(sys.argv[1], *sys.argv[3:]))
+    module = sys.argv[1]
+    sys.argv[1:] = serve(module)
     import runpy
 
-    runpy.run_module(os.path.basename(path), run_name="__main__", alter_sys=True)
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
