@@ -29,6 +29,7 @@ def new_project(tmp_path_factory, tools):
     def make(installed=None):
         directory = tmp_path_factory.mktemp("project") / "my-app"
         shutil.copytree(SAMPLE, directory)
+        # With its bytecode, except for what is being written.
         shutil.copytree(ROOT / "local", directory / "local", ignore=shutil.ignore_patterns("tests", "*.pyc.*"))
         for name in SCRIPTS:
             shutil.copy2(ROOT / name, directory)
