@@ -16,7 +16,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-import warm
 from index import Index
 from server import Server, answering, assert_nothing_left, cold, command, kill, limited, only_processes, processes
 from test_front import GET, exchange
@@ -473,7 +472,7 @@ def test_terminal_that_nobody_reads_stops_nothing(project, developer, closed):
         if not closed:
             reading = ThreadPoolExecutor(1).submit(process.stderr.read)
             time.sleep(1)
-        os.killpg(warm.pid(project, process.pid), signal.SIGINT)
+        os.killpg(process.pid, signal.SIGINT)
         assert process.wait(10) == 0
         if not closed:
             assert reading.result().count(b"x" * 99 + b"\n") > 80_000

@@ -1,7 +1,7 @@
 """Pythons that have imported what ./run.sh and ./deploy.sh need, and fork for each run: hundreds without their starts.
 
-A fork is as after a cold start, with the project's own local/. It has a session of its own: what is sent to the script
-does not reach it.
+A fork is as after a cold start, with the project's own local/, but in a session of its own, without a terminal. What
+ends the script ends it too.
 
 Usage: warm.py MODULE                             waits at a socket with that name, here
        warm.py DIRECTORY -m MODULE [ARGUMENT]...  as python -m MODULE [ARGUMENT]..., with the socket in DIRECTORY
@@ -17,6 +17,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 # What a module imports, sooner or later.
@@ -102,9 +103,11 @@ def run(client):
     asking, project, environment, files, arguments = marshal.loads(message)
     link = str(asking)
     if child := os.fork():
+        threading.Thread(target=end_with, args=(client, child), daemon=True).start()
         _, status = os.waitpid(child, 0)
         os.unlink(link)
-        client.sendall(str(os.waitstatus_to_exitcode(status)).encode())
+        with contextlib.suppress(BrokenPipeError):
+            client.sendall(str(os.waitstatus_to_exitcode(status)).encode())
         os._exit(0)
     os.symlink(str(os.getpid()), link)
     client.close()
@@ -122,10 +125,18 @@ def run(client):
     return arguments
 
 
+def end_with(client, child):
+    with contextlib.suppress(ProcessLookupError):  # it has ended, and so did the client
+        if not client.recv(1):
+            os.kill(child, signal.SIGKILL)
+
+
 def ask(directory, module, *arguments):
     files = resource.getrlimit(resource.RLIMIT_NOFILE)
     message = marshal.dumps((os.getpid(), os.getcwd(), dict(os.environ), files, arguments))
     os.chdir(directory)  # only the fork is a process in the project
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: os.killpg(int(os.readlink(str(os.getpid()))), number))
     client = socket.socket(socket.AF_UNIX)
     client.connect(module)
     socket.send_fds(client, [message], [0, 1, 2])
