@@ -8,6 +8,7 @@ import subprocess
 import time
 
 import pytest
+from server import cold
 
 
 @pytest.fixture
@@ -20,7 +21,7 @@ def on_terminal(project, emulator, new_machine):
         environment = {name: value for name, value in environment.items() if value is not None}
         pid, terminal = pty.fork()
         if not pid:
-            os.chdir(project)
+            os.chdir(cold(project))
             os.execve("./deploy.sh", ["./deploy.sh", *arguments], environment)
         text, deadline = "", time.monotonic() + 120
         while time.monotonic() < deadline:
