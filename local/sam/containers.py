@@ -235,15 +235,14 @@ def _in_thread(call: Callable[[], Any]) -> asyncio.Future[Any]:
     loop = asyncio.get_running_loop()
     future: asyncio.Future[Any] = loop.create_future()
 
-    def tell(method: Callable[[Any], None], value: Any) -> None:
-        if not future.cancelled():
-            method(value)
-
     def run() -> None:
+        tell: Callable[[Any], None] = future.set_result
         try:
-            loop.call_soon_threadsafe(tell, future.set_result, call())
+            value = call()
         except Exception as error:
-            loop.call_soon_threadsafe(tell, future.set_exception, error)
+            tell, value = future.set_exception, error
+        with contextlib.suppress(RuntimeError):  # the server has ended
+            loop.call_soon_threadsafe(lambda: future.cancelled() or tell(value))
 
     threading.Thread(target=run, daemon=True).start()
     return future
