@@ -1,4 +1,4 @@
-"""A Python that has imported what ./deploy.sh needs, and forks for each run: hundreds of runs, without their starts.
+"""A Python that has read what ./deploy.sh needs, and forks for each run: hundreds of runs, without their starts.
 
 A signal to ./deploy.sh does not reach its fork.
 
@@ -6,7 +6,6 @@ Usage: warm.py SOCKET             waits for clients, and forks
        warm.py SOCKET STEPS [OPTION]...   as python -m local.deploying STEPS [OPTION]...
 """
 
-import logging
 import os
 import pickle
 import socket
@@ -43,9 +42,9 @@ def serve(path):
     import samcli.commands.deploy.deploy_context
     import samcli.commands.package.package_context  # noqa: F401
 
+    import local.tests.integration.preread  # noqa: F401
     from local.deploying import __main__, artifact, bucket, sam, stack, template  # noqa: F401
 
-    logging.getLogger("cfnlint").setLevel(logging.WARNING)  # it is asked before SAM CLI sets logging up
     listening = socket.socket(socket.AF_UNIX)
     listening.bind(path)
     listening.listen()
