@@ -37,7 +37,8 @@ class Emulator:
             "AWS_DEFAULT_REGION": region,
         }
 
-    @functools.cache  # noqa: B019: there is one emulator, and a client takes longer than its request
+    # There is one emulator, and making a client takes longer than its request.
+    @functools.cache  # noqa: B019
     def client(self, service, region="us-east-1", account="test"):
         return boto3.client(
             service,
