@@ -13,6 +13,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from packages import package, save
 
 ROOT = Path(__file__).parents[3]
 ACCOUNT = "000000000000"
@@ -493,14 +494,8 @@ def test_url_is_what_the_output_says(project, emulator, deploy):
 
 def test_build_needs_no_credentials_and_sees_none(project, emulator, deploy):
     # A package without a wheel is built by running its code: this one writes down what it sees.
-    package = project / "src" / "curious"
-    package.mkdir()
-    (package / "setup.py").write_text(
-        "import os, setuptools\n"
-        f"open({str(project / 'seen')!r}, 'a').write('\\n'.join(['', *os.environ]))\n"
-        "setuptools.setup(name='curious', version='1', py_modules=['curious'])\n"
-    )
-    (package / "curious.py").write_text("")
+    curious = project / "src" / "curious"
+    package(curious, 1, building=f"open({str(project / 'seen')!r}, 'a').write('\\n'.join(['', *os.environ]))")
     (project / "src" / "requirements.txt").write_text("./src/curious\n")
     secrets = {"AWS_SESSION_TOKEN": "token", "AWS_PROFILE": "mine", "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "jwt"}
 
@@ -518,7 +513,7 @@ def test_build_needs_no_credentials_and_sees_none(project, emulator, deploy):
 
     # What ./install.sh installs for the tests is built too.
     (project / "src" / "requirements.txt").write_text("./src/curious  # again\n")
-    (package / "setup.py").touch()
+    save(curious, 2)
     again = deploy(STACK_NAME="built", AWS_CONFIG_FILE=str(config), **secrets)
     assert again.returncode == 0, again.stderr
     seen = (project / "seen").read_text().splitlines()
