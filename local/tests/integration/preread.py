@@ -5,6 +5,7 @@ Each run is a fork that starts with what has been read here, and ends after one 
 
 import gc
 import logging
+import os
 from functools import cache
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import botocore.session
 import cfnlint.helpers
 from cfnlint.config import ConfigMixIn
 from cfnlint.runner import Runner
+from samcli.lib.deploy.deployer import Deployer
 from samtranslator.translator import translator
 
 logging.getLogger("cfnlint").setLevel(logging.WARNING)  # it is asked before SAM CLI sets logging up
@@ -30,5 +32,8 @@ boto3.DEFAULT_SESSION = None
 
 translator.make_policy_template_for_function_plugin = cache(translator.make_policy_template_for_function_plugin)
 translator.make_policy_template_for_function_plugin()
+
+# SAM CLI names change sets by the second, which is too long for two deployments here.
+Deployer.changeset_prefix = property(lambda self: f"samcli-deploy-{os.getpid()}-", lambda self, prefix: None)
 
 gc.freeze()
