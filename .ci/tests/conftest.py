@@ -18,14 +18,14 @@ from local.tests.integration.conftest import (  # noqa: F401
 
 
 @pytest.fixture(scope="session")
-def new_project(tmp_path_factory):
+def new_project(tmp_path_factory, tools):
     """Makes a copy of the repository, with what ./install.sh has installed."""
 
     def make():
         directory = tmp_path_factory.mktemp("project") / "my-app"
         repository.copy(directory)
-        for name in (".tools", ".venv"):
-            (directory / name).symlink_to(repository.ROOT / name)
+        (directory / ".tools").symlink_to(tools)
+        (directory / ".venv").symlink_to(repository.ROOT / ".venv")
         return directory
 
     return make

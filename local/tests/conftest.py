@@ -17,16 +17,23 @@ for variable in [name for name in os.environ if name.startswith("AWS_")]:
 
 
 @pytest.fixture(scope="session")
-def new_project(tmp_path_factory):
+def tools():
+    """What .tools of a project links to."""
+    return ROOT / ".tools"
+
+
+@pytest.fixture(scope="session")
+def new_project(tmp_path_factory, tools):
     """Makes a project of the scripts, local/ and the sample, in which everything is installed."""
 
     def make(installed=None):
         directory = tmp_path_factory.mktemp("project") / "my-app"
         shutil.copytree(SAMPLE, directory)
-        shutil.copytree(ROOT / "local", directory / "local", ignore=shutil.ignore_patterns("tests", "__pycache__"))
+        # With its bytecode, except for what is being written.
+        shutil.copytree(ROOT / "local", directory / "local", ignore=shutil.ignore_patterns("tests", "*.pyc.*"))
         for name in SCRIPTS:
             shutil.copy2(ROOT / name, directory)
-        (directory / ".tools").symlink_to(ROOT / ".tools")
+        (directory / ".tools").symlink_to(tools)
         if installed:
             (directory / ".venv").symlink_to(installed / ".venv")
         return directory

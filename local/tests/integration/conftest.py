@@ -20,25 +20,20 @@ def emulator(tmp_path_factory):
     ministack.stop(process)
 
 
-@pytest.fixture(scope="session")
-def warm_tools(tmp_path_factory):
-    """Gives a project tools which run the steps of ./deploy.sh in forks of a Python that has imported SAM CLI."""
-    directory = tmp_path_factory.mktemp("warm")
-    process = warm.start(directory, ROOT / ".tools", ROOT)
-
-    def give(project):
-        (project / ".tools").unlink()
-        (project / ".tools").symlink_to(directory / ".tools")
-
-    yield give
-    process.terminate()
-    process.wait()
+@pytest.fixture(scope="session", name="tools")
+def warm_tools(tmp_path_factory, new_machine):
+    """Those with which ./run.sh and ./deploy.sh run in forks, unless a project is made `cold`."""
+    made = warm.tools(tmp_path_factory.mktemp("warm"), ROOT / ".tools")
+    started = [warm.start(made, module, new_machine) for module in warm.IMPORTED]
+    yield made
+    for process in started:
+        process.terminate()
+        process.wait()
 
 
 @pytest.fixture
-def deploy(project, emulator, new_machine, warm_tools):
+def deploy(project, emulator, new_machine):
     """Runs ./deploy.sh in the project, against the emulator; a variable that is None is not set."""
-    warm_tools(project)
 
     def run(*arguments, region="us-east-1", **variables):
         # The settings at the top of deploy.sh are the user's.

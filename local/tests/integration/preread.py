@@ -3,7 +3,6 @@
 Each run is a fork that starts with what has been read here, and ends after one deployment.
 """
 
-import gc
 import logging
 import os
 from functools import cache
@@ -35,5 +34,3 @@ translator.make_policy_template_for_function_plugin()
 
 # SAM CLI names change sets by the second, which is too long for two deployments here.
 Deployer.changeset_prefix = property(lambda self: f"samcli-deploy-{os.getpid()}-", lambda self, prefix: None)
-
-gc.freeze()

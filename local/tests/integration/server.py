@@ -16,7 +16,9 @@ from pathlib import Path
 
 import docker
 import pytest
+import warm
 
+ROOT = Path(__file__).parents[3]
 _READY = "(Press CTRL+C to quit)"
 _START_S = 60
 _END_S = 10
@@ -64,10 +66,7 @@ class Server:
             self.kill()
             raise
         self.port = int(re.search(r"Running on https?://\S+:(\d+)", self.terminal)[1])
-
-    @property
-    def pid(self):
-        return self._process.pid
+        self.pid = warm.pid(self.project, self._process.pid)
 
     @property
     def url(self):
@@ -146,6 +145,19 @@ class Server:
     def kill(self):
         kill(self.project)
         self._process.wait(_END_S)
+
+
+@pytest.fixture(scope="module")
+def only_processes():
+    """For a module about this engine: engine = only_processes"""
+    return "processes"
+
+
+def cold(project):
+    """Makes the scripts of the project start as everybody's do, instead of in forks (warm.py); returns the project."""
+    (project / ".tools").unlink()
+    (project / ".tools").symlink_to(ROOT / ".tools")
+    return project
 
 
 def command(project, engine, *options):

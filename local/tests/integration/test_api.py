@@ -4,7 +4,7 @@ import json
 import time
 
 import pytest
-from server import run
+from server import only_processes, run
 
 HANDLERS = '''
 import base64, json, os
@@ -60,10 +60,7 @@ Globals:
   Function: {Runtime: python3.13, CodeUri: src/, Timeout: 5}
 """
 
-
-@pytest.fixture(scope="module")
-def engine():
-    return "processes"
+engine = only_processes
 
 
 @pytest.fixture

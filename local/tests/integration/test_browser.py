@@ -8,6 +8,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from server import only_processes
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
 FLAGS = [
@@ -16,11 +17,7 @@ FLAGS = [
 ]
 
 pytestmark = pytest.mark.skipif(not BROWSER, reason="no chromium or google-chrome on PATH")
-
-
-@pytest.fixture(scope="module")
-def engine():
-    return "processes"
+engine = only_processes
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from customised import customise
+from server import cold
 
 ROOT = Path(__file__).parents[3]
 
@@ -16,7 +17,7 @@ def customised(project):
     """What ./install.sh has installed is there, as it was before the changes."""
     shutil.copytree(ROOT / "local" / "tests", project / "local" / "tests")
     customise(project)
-    return project
+    return cold(project)
 
 
 def test_users_tests_pass_within_30_seconds_and_the_machinerys_are_found(customised, developer):

@@ -46,7 +46,7 @@ class Editor:
 
 def attached(port, *arguments):
     """An Editor that has attached; it tries as often as a person would."""
-    for _ in range(100):
+    for _ in range(300):
         try:
             return Editor(port).attach(*arguments)
         except OSError:

@@ -19,10 +19,9 @@ def proxy(emulator):
 
 
 @pytest.fixture(scope="module")
-def run(new_project, warm_tools, proxy, emulator, new_machine):
+def run(new_project, proxy, emulator, new_machine):
     """Runs ./deploy.sh through the proxy; with one attempt, boto3 repeats no call."""
     project = new_project()
-    warm_tools(project)
 
     def deploy(*arguments, attempts=None, **variables):
         environment = {**new_machine, **emulator.environment(REGION), "AWS_ENDPOINT_URL": proxy.url, **variables}

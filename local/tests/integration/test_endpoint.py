@@ -4,7 +4,7 @@ import json
 import urllib.request
 
 import pytest
-from server import assert_nothing_left, kill
+from server import assert_nothing_left, cold, kill
 
 from local import endpoint
 
@@ -66,7 +66,7 @@ def test_stack_without_api_is_told(stack):
 
 @pytest.fixture
 def here(project, monkeypatch):
-    monkeypatch.setattr(endpoint, "_ROOT", project)
+    monkeypatch.setattr(endpoint, "_ROOT", cold(project))
     yield project
     kill(project)
 

@@ -6,16 +6,13 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from server import answering, processes, stale_or_failed
+from server import answering, only_processes, processes, stale_or_failed
 
 HELLO = (200, {"message": "Hello from Lambda"})
 FAILED = (502, {"message": "Internal server error"})
 MB = 1024 * 1024
 
-
-@pytest.fixture(scope="module")
-def engine():
-    return "processes"
+engine = only_processes
 
 
 def at_once(count, call):

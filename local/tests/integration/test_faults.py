@@ -16,18 +16,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import warm
 from index import Index
-from server import Server, answering, assert_nothing_left, command, kill, limited, processes
+from server import Server, answering, assert_nothing_left, cold, command, kill, limited, only_processes, processes
 from test_front import GET, exchange
 
 ROOT = Path(__file__).parents[3]
 HELLO = (200, {"message": "Hello from Lambda"})
 FAILED = (502, {"message": "Internal server error"})
 
-
-@pytest.fixture(scope="module")
-def engine():
-    return "processes"
+engine = only_processes
 
 
 def returning(answer):
@@ -204,7 +202,7 @@ FILES = {
 @pytest.fixture(scope="module")
 def unprivileged(new_project, developer):
     """A server that cannot read what the mode of a file denies, even if root runs it."""
-    project = new_project()
+    project = cold(new_project())
     if os.getuid() == 0:
         drop = "exec setpriv --bounding-set=-dac_override,-dac_read_search --inh-caps=-all --"
         script = (project / "run.sh").read_text()
@@ -366,8 +364,9 @@ def jump(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="libfaketime is loaded in another way there")
-def test_clock_that_jumps_changes_nothing(serve, jump):
+def test_clock_that_jumps_changes_nothing(serve, project, jump):
     """The time limit of a running invoke, a save, and the next request."""
+    cold(project)
     server = serve(environment=jump.environment)
     server.replace("template.yaml", "Timeout: 10", "Timeout: 1")
     for offset, hours in (("+5h", 5), ("-5h", 19)):
@@ -444,7 +443,7 @@ def test_more_connections_than_files_are_said_and_stall_nothing(serve, files):
 @pytest.mark.parametrize("options", [["invoke"], ["start-api"], ["start-lambda"]])
 def test_too_few_files_end_the_start_in_a_line(project, developer, options):
     done = subprocess.run(
-        limited(50, [project / "run.sh", "--no-docker", *options]), env=developer, capture_output=True, text=True
+        limited(50, [cold(project) / "run.sh", "--no-docker", *options]), env=developer, capture_output=True, text=True
     )
 
     assert done.returncode == 1
@@ -474,7 +473,7 @@ def test_terminal_that_nobody_reads_stops_nothing(project, developer, closed):
         if not closed:
             reading = ThreadPoolExecutor(1).submit(process.stderr.read)
             time.sleep(1)
-        os.killpg(process.pid, signal.SIGINT)
+        os.killpg(warm.pid(project, process.pid), signal.SIGINT)
         assert process.wait(10) == 0
         if not closed:
             assert reading.result().count(b"x" * 99 + b"\n") > 80_000
@@ -485,7 +484,7 @@ def test_terminal_that_nobody_reads_stops_nothing(project, developer, closed):
 
 
 def test_nohup_outlives_the_terminal(project, developer):
-    started = ["nohup", *command(project, "processes", "--port", "0")]
+    started = ["nohup", *command(cold(project), "processes", "--port", "0")]
     process = subprocess.Popen(
         started, env=developer, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     )
@@ -529,6 +528,7 @@ def test_no_secret_is_in_a_process_but_the_functions_own(serve, project, tmp_pat
         "[mine]\naws_access_key_id = AKIAMINE\naws_secret_access_key = SECRETMINE\naws_session_token = TOKENMINE\n"
     )
     (project / "env.json").write_text('{"Parameters": {"MESSAGE": "VALUEOFENVJSON"}}')
+    cold(project)
     server = serve(
         *["--log-file", str(tmp_path / "log")],
         *(["--profile", "mine"] if profile else []),

@@ -7,7 +7,7 @@ import base64
 
 import pytest
 import requests
-from server import Server
+from server import Server, only_processes
 
 REQUIREMENTS = """
 # The adapter between WSGI and both payloads.
@@ -234,9 +234,7 @@ def template():
     return text
 
 
-@pytest.fixture(scope="module")
-def engine():
-    return "processes"
+engine = only_processes
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from server import answering
+from server import answering, only_processes
 
 HOST = b"Host: localhost\r\n"
 GET = b"GET /my-endpoint HTTP/1.1\r\n" + HOST
@@ -65,10 +65,7 @@ SENT = {
 }
 TOO_LARGE = {413: "the body is", 414: "the request line is", 431: "the headers are"}  # what the terminal says
 
-
-@pytest.fixture(scope="module")
-def engine():
-    return "processes"
+engine = only_processes
 
 
 def exchange(port, data, methods=()):

@@ -19,7 +19,7 @@ import pytest
 from botocore import UNSIGNED
 from botocore.config import Config
 from packages import package, save
-from server import Server, answering, assert_nothing_left, command, kill, processes, run, stale_or_failed
+from server import Server, answering, assert_nothing_left, cold, command, kill, processes, run, stale_or_failed
 
 HELLO = {"message": "Hello from Lambda"}
 FAILED = (502, {"message": "Internal server error"})
@@ -33,7 +33,7 @@ def listing(package):
 @pytest.fixture(scope="module")
 def shared(engine, new_project, developer, tmp_path_factory):
     """Started from another directory, with what an earlier build left in .aws-sam."""
-    project = new_project()
+    project = cold(new_project())
     built = project / ".aws-sam" / "build"
     (built / "MyFunction").mkdir(parents=True)
     (built / "MyFunction" / "lambda.py").write_text(answering("'stale'"))
@@ -231,8 +231,8 @@ def test_malformed_answer_is_502_and_the_terminal_says_how_to_mend_it(server):
     assert server.says("body is a dict; API Gateway needs a string: json.dumps it")
 
 
-def test_port_in_use_ends_the_start_with_one_line(server, developer):
-    done = run(server.project, server.engine, developer, "--port", str(server.port))
+def test_port_in_use_ends_the_start_with_one_line(server, project, developer):
+    done = run(project, server.engine, developer, "--port", str(server.port))
 
     assert done.returncode != 0
     assert done.stdout == b""
@@ -243,11 +243,11 @@ def test_port_in_use_ends_the_start_with_one_line(server, developer):
     assert b"Traceback" not in done.stderr
 
 
-def test_invoke_prints_the_answer_to_a_generated_event(server, developer):
+def test_invoke_prints_the_answer_to_a_generated_event(engine, project, developer):
     options = ("generate-event", "apigateway", "aws-proxy", "--method", "GET", "--path", "my-endpoint")
-    event = run(server.project, server.engine, developer, *options)
+    event = run(project, engine, developer, *options)
     options = ("--platform-log", "invoke", "--event", "-")
-    done = run(server.project, server.engine, developer, *options, input=event.stdout)
+    done = run(project, engine, developer, *options, input=event.stdout)
 
     assert json.loads(event.stdout)["path"] == "/my-endpoint"
     assert json.loads(done.stdout) == {
@@ -307,7 +307,8 @@ def test_profile_hands_real_credentials_over_and_says_so(serve, tmp_path, engine
     assert server.get() == (200, "AKIAMINE")
 
 
-def test_start_and_answer_need_no_network(serve):
+def test_start_and_answer_need_no_network(serve, project):
+    cold(project)
     with socket.create_server(("127.0.0.1", 0)) as proxy:
         url = f"http://127.0.0.1:{proxy.getsockname()[1]}"
         names = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
@@ -345,6 +346,7 @@ def test_signal_in_a_request_leaves_nothing_behind(serve, number):
 def test_closed_terminal_in_a_request_leaves_nothing_behind(engine, project, developer):
     (project / "src" / "lambda.py").write_text(answering("print('begun', flush=True) or time.sleep(60)", "import time"))
     arguments = command(project, engine, "--port", "0")
+    cold(project)
     pid, terminal = pty.fork()
     if pid == 0:
         os.execve(arguments[0], arguments, developer)
@@ -372,7 +374,7 @@ def wait_for(text, terminal):
 
 def test_interrupt_of_the_start_ends_it_quietly(engine, project, developer):
     starting = subprocess.Popen(
-        command(project, engine, "--port", "0"), env=developer, stderr=subprocess.PIPE, start_new_session=True
+        command(cold(project), engine, "--port", "0"), env=developer, stderr=subprocess.PIPE, start_new_session=True
     )
     try:
         time.sleep(0.4)

@@ -6,7 +6,7 @@ import shlex
 import subprocess
 
 import pytest
-from server import Server, run
+from server import Server, only_processes, run
 
 TEMPLATE = """
 Transform: AWS::Serverless-2016-10-31
@@ -57,10 +57,7 @@ def handler(event, context):
     return {"statusCode": 200, "headers": {"X-Name": "Gr\u00fc\u00dfe"}, "body": body}
 """
 
-
-@pytest.fixture(scope="module")
-def engine():
-    return "processes"
+engine = only_processes
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ import time
 
 import pytest
 from packages import package
+from server import cold
 
 
 @pytest.fixture
@@ -21,7 +22,7 @@ def on_terminal(project, emulator, new_machine):
         environment = {name: value for name, value in environment.items() if value is not None}
         pid, terminal = pty.fork()
         if not pid:
-            os.chdir(project)
+            os.chdir(cold(project))
             os.execve("./deploy.sh", ["./deploy.sh", *arguments], environment)
         text, deadline = "", time.monotonic() + 120
         while time.monotonic() < deadline:

@@ -1,86 +1,144 @@
-"""A Python that has read what ./deploy.sh needs, and forks for each run: hundreds of runs, without their starts.
+"""Pythons that have imported what ./run.sh and ./deploy.sh need, and fork for each run: hundreds without their starts.
 
-A signal to ./deploy.sh does not reach its fork.
+A fork is as after a cold start, with the project's own local/. It has a session of its own: what is sent to the script
+does not reach it.
 
-Usage: warm.py SOCKET             waits for clients, and forks
-       warm.py SOCKET STEPS [OPTION]...   as python -m local.deploying STEPS [OPTION]...
+Usage: warm.py MODULE                             waits at a socket with that name, here
+       warm.py DIRECTORY -m MODULE [ARGUMENT]...  as python -m MODULE [ARGUMENT]..., with the socket in DIRECTORY
 """
 
+import contextlib
+import gc
+import importlib
+import marshal
 import os
-import pickle
+import resource
+import signal
 import socket
 import subprocess
 import sys
 import time
-import traceback
+
+# What a module imports, sooner or later.
+IMPORTED = {
+    "local": (
+        *("local.__main__", "local.aws", "local.deployed", "local.recording", "local.sam"),
+        *(f"samcli.commands.local.{name}.cli" for name in ("generate_event", "invoke", "start_api", "start_lambda")),
+    ),
+    "local.deploying": (
+        *(f"local.deploying.{name}" for name in ("__main__", "artifact", "bucket", "sam", "stack", "template")),
+        *("samcli.commands.build.build_context", "samcli.commands.build.command"),
+        *("samcli.commands.deploy.command", "samcli.commands.deploy.deploy_context"),
+        *("samcli.commands.package.package_context", "local.tests.integration.preread"),
+    ),
+}
 
 
-def start(directory, tools, project):
-    """Makes DIRECTORY/.tools, for the place of `tools`, and starts its Python, with the local/ of `project`."""
-    socket, made = directory / "socket", directory / ".tools"
-    (made / "bin").mkdir(parents=True)
-    for tool in (*(one for one in tools.iterdir() if one.name != "bin"), *(tools / "bin").iterdir()):
-        (made / tool.relative_to(tools)).symlink_to(tool)
-    (made / "bin" / "python").unlink()
-    (made / "bin" / "python").write_text(
-        f'#!/bin/sh\n[ "$2" = local.deploying ] || exec {tools}/bin/python "$@"\n'
-        f'shift 2\nexec {tools}/bin/python -I {__file__} {socket} "$@"\n'
+def tools(directory, cold):
+    """Makes DIRECTORY/.tools, with whose Python the modules run in forks, each of which is started with `start`."""
+    made = directory / ".tools"
+    for name in ("bin", "warm"):
+        (made / name).mkdir(parents=True)
+    (cold / "lambda").mkdir(exist_ok=True)  # what is made there serves all
+    for tool in (*(one for one in cold.iterdir() if one.name != "bin"), *(cold / "bin").iterdir()):
+        (made / tool.relative_to(cold)).symlink_to(tool)
+    python = made / "bin" / "python"
+    python.unlink()
+    python.write_text(
+        f'#!/bin/sh\n[ "$1" = -m ] && [ -S {made}/warm/"$2" ] || exec {cold}/bin/python "$@"\n'
+        f'exec {cold}/bin/python -I -S {__file__} {made}/warm "$@"\n'
     )
-    (made / "bin" / "python").chmod(0o755)
-    process = subprocess.Popen([sys.executable, __file__, socket], cwd=project)
-    while not socket.exists():
+    python.chmod(0o755)
+    return made
+
+
+def start(tools, module, environment):
+    """Starts the Python for a module; it imports something once it is needed."""
+    directory = tools / "warm"
+    process = subprocess.Popen([sys.executable, __file__, module], cwd=directory, env=environment)
+    while not (directory / module).exists():
         assert process.poll() is None
-        time.sleep(0.05)
+        time.sleep(0.01)
     return process
 
 
-def serve(path):
-    sys.path.insert(0, os.getcwd())
-    import samcli.commands.build.build_context
-    import samcli.commands.build.command
-    import samcli.commands.deploy.command
-    import samcli.commands.deploy.deploy_context
-    import samcli.commands.package.package_context  # noqa: F401
+def pid(project, asking):
+    """The process that runs what has been started in the project: a fork, or the one that was started."""
+    link = project / ".tools" / "warm" / str(asking)
+    return int(os.readlink(link)) if link.is_symlink() else asking
 
-    import local.tests.integration.preread  # noqa: F401
-    from local.deploying import __main__, artifact, bucket, sam, stack, template  # noqa: F401
 
+def serve(module):
+    """Returns in each fork, with the arguments of its run."""
     listening = socket.socket(socket.AF_UNIX)
-    listening.bind(path)
+    listening.bind(module)  # not the whole path, which macOS might find too long
     listening.listen()
-    while True:
-        client, _ = listening.accept()
-        message, descriptors, _, _ = socket.recv_fds(client, 1_000_000, 3)
-        child = os.fork()
-        if not child:
-            directory, environment, arguments = pickle.loads(message)
-            for number, descriptor in enumerate(descriptors):
-                os.dup2(descriptor, number)
-            sys.stdout, sys.stderr = (open(number, "w", buffering=1, closefd=False) for number in (1, 2))
-            os.chdir(directory)
-            os.environ.clear()
-            os.environ.update(environment)
-            status = 1
-            try:
-                status = __main__.main(arguments[0], arguments[1:])
-                sys.stdout.flush()
-            except BaseException:
-                traceback.print_exc()
-            finally:
-                os._exit(status)
-        for descriptor in descriptors:
-            os.close(descriptor)
-        _, status = os.waitpid(child, 0)
-        client.sendall(str(os.waitstatus_to_exitcode(status)).encode())
+    client, _ = listening.accept()
+    sys.path[0] = os.path.abspath(f"{__file__}/../../../..")
+    gc.disable()
+    for name in IMPORTED[module]:
+        with contextlib.suppress(Exception):  # which the fork meets again, and tells
+            importlib.import_module(name)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "local"]:
+        del sys.modules[name]
+    gc.freeze()
+    gc.enable()
+    while os.fork():
         client.close()
+        client, _ = listening.accept()
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+    listening.close()
+    return run(client)
 
 
-def ask(path, arguments):
+def run(client):
+    """Tells the client how its run, a fork, has ended; returns the arguments in that fork."""
+    message, descriptors, _, _ = socket.recv_fds(client, 1_000_000, 3)
+    asking, project, environment, files, arguments = marshal.loads(message)
+    link = str(asking)
+    if child := os.fork():
+        _, status = os.waitpid(child, 0)
+        os.unlink(link)
+        client.sendall(str(os.waitstatus_to_exitcode(status)).encode())
+        os._exit(0)
+    os.symlink(str(os.getpid()), link)
+    client.close()
+    os.setsid()
+    for number, (name, mode, buffering) in enumerate((("stdin", "r", -1), ("stdout", "w", -1), ("stderr", "w", 1))):
+        os.dup2(descriptors[number], number)
+        os.close(descriptors[number])
+        encoding, errors = (getattr(getattr(sys, name), one) for one in ("encoding", "errors"))
+        setattr(sys, name, open(number, mode, buffering, encoding, errors, closefd=False))
+    resource.setrlimit(resource.RLIMIT_NOFILE, files)
+    os.chdir(project)
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.path[0] = project
+    return arguments
+
+
+def ask(directory, module, *arguments):
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    message = marshal.dumps((os.getpid(), os.getcwd(), dict(os.environ), files, arguments))
+    os.chdir(directory)  # only the fork is a process in the project
     client = socket.socket(socket.AF_UNIX)
-    client.connect(path)
-    socket.send_fds(client, [pickle.dumps((os.getcwd(), dict(os.environ), arguments))], [0, 1, 2])
-    return int(client.recv(10))
+    client.connect(module)
+    socket.send_fds(client, [message], [0, 1, 2])
+    status = int(client.recv(10))
+    if status < 0:
+        if -status != signal.SIGKILL:
+            signal.signal(-status, signal.SIG_DFL)
+        os.kill(os.getpid(), -status)
+    return status
 
 
 if __name__ == "__main__":
-    sys.exit(serve(sys.argv[1]) if len(sys.argv) == 2 else ask(sys.argv[1], sys.argv[2:]))
+    if sys.argv[2:]:
+        sys.exit(ask(sys.argv[1], *sys.argv[3:]))
+    module = sys.argv[1]
+    sys.argv[1:] = serve(module)
+    import runpy
+
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
