@@ -21,11 +21,7 @@ def project(new_project):
     return copy
 
 
-def test_settings_are_valid(validate):
-    validate()
-
-
-def test_boundary_of_the_pipeline_is_valid(project, validate):
+def test_settings_and_boundary_of_the_pipeline_are_valid(project, validate):
     (boundary,) = [one for one in readme.placed() if "PermissionsBoundary" in "".join(one.lines)]
     readme.put(project, *readme.part(boundary))
 

@@ -1,5 +1,6 @@
 """AWS on a loopback port: ministack, in its own environment because it pins another botocore."""
 
+import functools
 import os
 import signal
 import subprocess
@@ -36,6 +37,8 @@ class Emulator:
             "AWS_DEFAULT_REGION": region,
         }
 
+    # There is one emulator, and making a client takes longer than its request.
+    @functools.cache  # noqa: B019
     def client(self, service, region="us-east-1", account="test"):
         return boto3.client(
             service,
@@ -44,6 +47,10 @@ class Emulator:
             aws_access_key_id=account,
             aws_secret_access_key="test",
         )
+
+    def reset(self):
+        """Empties it."""
+        urllib.request.urlopen(f"{self.url}/_ministack/reset", data=b"", timeout=30).close()
 
     def resources(self, stack):
         """{logical id: physical id} of a stack."""

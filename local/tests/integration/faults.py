@@ -45,6 +45,7 @@ class Proxy:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True  # which waits for an acknowledgement between headers and content
 
             def handle_one_request(self):
                 try:

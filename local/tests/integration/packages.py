@@ -15,11 +15,11 @@ def build_wheel(directory, config_settings=None, metadata_directory=None):
 """
 
 
-def package(directory, value):
-    """Makes a package in the directory, and of its name, whose VALUE this is."""
+def package(directory, value, building=""):
+    """Makes a package in the directory, and of its name, whose VALUE this is; `building` runs when it is built."""
     name = directory.name
     directory.mkdir(parents=True)
-    (directory / "backend.py").write_text(_BACKEND.format(name=name))
+    (directory / "backend.py").write_text(f"{_BACKEND.format(name=name)}\n{building}\n")
     (directory / "pyproject.toml").write_text(
         f'[project]\nname = "{name}"\nversion = "1"\n'
         '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'

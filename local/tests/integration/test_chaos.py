@@ -17,11 +17,14 @@ from server import containers, processes
 
 CLIENTS = 8
 # Seconds, requests and edits, each at least; and the requests after which nothing grows any more. FAULTS=all is longer.
-SOAK = (20_000, 100) if os.environ.get("FAULTS") == "all" else (2_000, 10)
+ALL = os.environ.get("FAULTS") == "all"
+SOAK = (20_000, 100) if ALL else (2_000, 10)
 LASTING = {"processes": (60, *SOAK), "containers": (10, 3 * CLIENTS, 3)}
 FIRST = {"processes": 1_000, "containers": CLIENTS}
 # Requests between two edits and between two kills, on average.
 EVERY = {"processes": (150, 150), "containers": (4, 8)}
+# Seconds that a client rests between two requests, so that a minute leaves the processors to the tests beside it.
+RESTS = (0,) if ALL else (0, 0, 0, 0.5)
 
 # Answers with the number of its edit, and with what was asked.
 GOOD = """
@@ -73,6 +76,7 @@ class Chaos:
             self.answers[asked] = (oldest, self.number + 1, status, body)
             if random.random() < 0.1:
                 connection = connection.close()  # the next request opens another one
+            done.wait(random.choice(RESTS))
 
     def asked(self, done, about):
         """Waits for about so many answers, on a slow machine as on a fast one; false when it is over."""

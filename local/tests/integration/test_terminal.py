@@ -8,6 +8,7 @@ import subprocess
 import time
 
 import pytest
+from packages import package
 from server import cold
 
 
@@ -42,16 +43,13 @@ def on_terminal(project, emulator, new_machine):
 
 
 def test_running_step_counts_its_seconds(project, on_terminal):
-    package = project / "src" / "slow"
-    package.mkdir()
-    (package / "setup.py").write_text(
-        "import setuptools, time\ntime.sleep(2.5)\nsetuptools.setup(name='slow', version='1', py_modules=[])\n"
-    )
+    slow = project / "src" / "slow"
+    package(slow, 1, building="import os, time; time.sleep(float(os.environ.get('SECONDS_OF_BUILD', 0)))")
     (project / "src" / "requirements.txt").write_text("./src/slow\n")
     subprocess.run([project / "install.sh"], check=True, capture_output=True)
-    (package / "setup.py").touch()
+    (slow / "pyproject.toml").touch()
 
-    text = on_terminal(STACK_NAME="counting")
+    text = on_terminal(STACK_NAME="counting", SECONDS_OF_BUILD="2.5")
 
     assert re.search(r"\r\x1b\[K==> Building 1 s\r\x1b\[K==> Building 2 s", text)
     # The next line begins below the last count; what a step says is not counted on the same line.

@@ -30,7 +30,7 @@ IMPORTED = {
         *(f"local.deploying.{name}" for name in ("__main__", "artifact", "bucket", "sam", "stack", "template")),
         *("samcli.commands.build.build_context", "samcli.commands.build.command"),
         *("samcli.commands.deploy.command", "samcli.commands.deploy.deploy_context"),
-        "samcli.commands.package.package_context",
+        *("samcli.commands.package.package_context", "local.tests.integration.preread"),
     ),
 }
 
@@ -75,8 +75,6 @@ def serve(module):
     listening.bind(module)  # not the whole path, which macOS might find too long
     listening.listen()
     client, _ = listening.accept()
-    import logging
-
     sys.path[0] = os.path.abspath(f"{__file__}/../../../..")
     gc.disable()
     for name in IMPORTED[module]:
@@ -84,7 +82,6 @@ def serve(module):
             importlib.import_module(name)
     for name in [name for name in sys.modules if name.partition(".")[0] == "local"]:
         del sys.modules[name]
-    logging.getLogger("cfnlint").setLevel(logging.WARNING)  # it is asked before SAM CLI sets logging up
     gc.freeze()
     gc.enable()
     while os.fork():

@@ -13,8 +13,8 @@ from local.cloudformation.template import FUNCTIONS, NO_VALUE, Template
 from local.sam.context import Context, Once
 
 TEMPLATES = Path(__file__).parent / "templates"
-VALUES = yaml.safe_load((TEMPLATES / "values.yaml").read_text())
-APIS = yaml.safe_load((TEMPLATES / "apis.yaml").read_text())
+VALUES = yaml.load((TEMPLATES / "values.yaml").read_text(), yaml.CSafeLoader)
+APIS = yaml.load((TEMPLATES / "apis.yaml").read_text(), yaml.CSafeLoader)
 KEYS = {"source", "value", "is", "matches", "absent", "with", "given", "guess", "linked"}
 API_KEYS = {"source", "resources", "routes", "api", "route", "remarks"}
 WHOLE_KEYS = {"source", "files", "options", "routes", "variables", "layers", "remarks"}
