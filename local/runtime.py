@@ -174,4 +174,4 @@ def _make(home: Path, made: Callable[[Path], bool], fill: Callable[[Path, int], 
 
 
 def _locked() -> contextlib.AbstractContextManager[int]:
-    return lock.held(_TOOLS.resolve().parent)
+    return lock.held(_HOME.resolve().parents[1])
