@@ -5,8 +5,8 @@ Usage: .tools/bin/python local/tests/benchmark.py [--quick] [--against DIRECTORY
 Starts all that it compares, each in its own copy of the project: the engine "processes", the floor (AWS's emulator and
 runtime client, asked directly), Flask's development server with the same answer and, where a container engine answers,
 `sam local start-api` as AWS ships it; with --against, ./run.sh of another checkout, in which ./install.sh has run.
-Rounds of requests go to all in turn, so that noise on the machine affects all; the figures are medians, and the ratios
-are medians of the rounds' ratios.
+Rounds of requests go to all, in another order each time, so that noise on the machine and what ran just before affect
+all; the figures are medians, and the ratios are medians of the rounds' ratios.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import contextlib
 import http.client
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -305,6 +306,10 @@ def measure(one, figures, quick, thorough):
     figures.edited = f"{failed} failed, {stale} stale"
 
 
+def shuffled(contestants):
+    return random.sample(contestants, len(contestants))
+
+
 def ratio(one, other):
     return statistics.median(a / b for a, b in zip(one, other, strict=True))
 
@@ -377,15 +382,15 @@ def main():
         bare.stop()
         for one in [*served, *others]:
             one.times(min(one.requests, 20))
-        for _ in range(3 if options.quick else 9):
-            for one in [*served, *others]:
+        for _ in range(5 if options.quick else 9):
+            for one in shuffled([*served, *others]):
                 found[one.name].new.append(statistics.median(one.times(one.requests)))
                 found[one.name].kept.append(statistics.median(one.times(one.requests, kept=True)))
         for one in served:
             found[one.name].idle = one.memory()
         at_once = [one for one in served if one.at_once]
-        for number in range(3 if options.quick else 9):
-            for one in at_once:
+        for number in range(5 if options.quick else 9):
+            for one in shuffled(at_once):
                 if not number or one.requests > 10:  # a start for each request takes long enough once
                     crowd(one, found[one.name])
         for one in at_once:
