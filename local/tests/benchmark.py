@@ -348,6 +348,7 @@ def checks(found, others, starts):
     for name, figures in others.items():
         yield f"p50 with {name}, times p50", ratio(figures.new, ours.new), "<=", 1.2
     if before := found.get("./run.sh before"):
+        yield "start to first answer, times that before", ours.start / before.start, "<=", 1
         yield "p50 kept alive, times that before", ratio(ours.kept, before.kept), "<=", 0.5
         yield "p50, times that before", ratio(ours.new, before.new), "<=", 1
         yield "16 clients, times those before", ratio(ours.rates, before.rates), ">=", 1
