@@ -48,7 +48,7 @@ class InitFailed(Exception):
 
 @dataclass(frozen=True)
 class _Turn:
-    """The current invoke, and when it began (time.monotonic)."""
+    """The current invoke, and when it began (time.monotonic: the clock of uvloop counts milliseconds)."""
 
     invoke: Invoke
     since: float
