@@ -15,9 +15,6 @@ from typing import NoReturn
 
 from local.terminal import never_wait
 
-# New objects after which garbage is searched for: those of some fifty requests instead of seven.
-_GARBAGE = 5_000
-
 COMMANDS = ("start-api", "start-lambda", "invoke", "generate-event", "execution", "callback")
 
 
@@ -59,7 +56,6 @@ def main(arguments: list[str]) -> None:
 
     gc.freeze()
     gc.enable()
-    gc.set_threshold(_GARBAGE)
 
     used = aws.of(os.environ, given.profile, given.region)
     if command == "invoke" and serves and (used.reachable or used.kept_out):
