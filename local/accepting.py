@@ -9,7 +9,6 @@ import asyncio
 import resource
 import socket
 import ssl
-import time
 from collections.abc import Callable
 from typing import Protocol
 
@@ -79,8 +78,8 @@ class Accepting:
 
     def _make_room(self) -> bool:
         """Closes the oldest idle connection; without one, pauses and returns false."""
-        if time.monotonic() - self._said > _REMIND_S:
-            self._said = time.monotonic()
+        if self._loop.time() - self._said > _REMIND_S:
+            self._said = self._loop.time()
             say(
                 f"{len(self.open)} connections are open, as many as {self._files} files allow: idle ones are closed, "
                 "and new ones wait; to allow more: ulimit -n 1024"
