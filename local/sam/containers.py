@@ -64,7 +64,6 @@ class Containers:
 
     def __init__(self, run: Run) -> None:
         self._run = run
-        gc.freeze()  # what exists now stays, and need not be searched after each invoke
 
     def describe(self) -> list[str]:
         return [f"Engine: containers ({container_engine()})"]
