@@ -10,8 +10,8 @@ import resource
 import socket
 import ssl
 from collections.abc import Callable
-from typing import Protocol
 
+from local.connection import Connection
 from local.terminal import say
 
 # File descriptors that are not for connections (those of all environments and of the rest of the server), and the
@@ -21,23 +21,10 @@ _OTHER_FILES, _FEWEST = 88, 24
 _PAUSE_S, _REMIND_S = 0.02, 10
 
 
-class Connection(Protocol):
-    """The asyncio.Protocol made for each connection."""
-
-    @property
-    def idle(self) -> bool:
-        """Whether it may be closed."""
-
-    def force_close(self) -> None:
-        """Closes the connection."""
-
-
 class Accepting:
     """Hands each connection to what `connect` makes; `open` has the open ones in the order of their arrival."""
 
-    def __init__(
-        self, listening: socket.socket, tls: ssl.SSLContext | None, connect: Callable[[], asyncio.Protocol]
-    ) -> None:
+    def __init__(self, listening: socket.socket, tls: ssl.SSLContext | None, connect: Callable[[], Connection]) -> None:
         self.open: dict[Connection, None] = {}
         self._socket, self._tls, self._connect = listening, tls, connect
         self._files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
@@ -85,7 +72,7 @@ class Accepting:
                 "and new ones wait; to allow more: ulimit -n 1024"
             )
         if idle := next((each for each in self.open if each.idle), None):
-            idle.force_close()
+            idle.cut_off()
             return True
         self._pause()
         return False

@@ -6,7 +6,6 @@ import asyncio
 import json
 import mimetypes
 import re
-import uuid
 from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from local.engine import CannotRun, Function, Invoke, Result, StillRunning, TooL
 from local.gateway import answer, authorizer, errors, event, limits, validation
 from local.gateway.model import Request, Response, Route
 from local.gateway.routes import Match
+from local.identifier import request_id
 from local.project import Project
 from local.recording import Recorder
 from local.run import Run
@@ -154,7 +154,7 @@ class ApiGateway:
         payload = _json(content).encode()
         try:
             return await self._run.engine.invoke(
-                Invoke(function, payload, str(uuid.uuid4()), request.function_trace, tenant, wait=wait)
+                Invoke(function, payload, request_id(), request.function_trace, tenant, wait=wait)
             )
         except StillRunning:
             return answer.too_slow(request, match)

@@ -5,6 +5,7 @@ https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
 """
 
 import json
+import re
 import socket
 import ssl
 import subprocess
@@ -25,7 +26,7 @@ SENT = {
     "TLS to a plain port": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", [400]),
     "another version": (b"GET /my-endpoint HTTP/2.0\r\n" + HOST + b"\r\n", [400]),
     "space in the target": (b"GET /a b HTTP/1.1\r\n" + HOST + b"\r\n", [400]),
-    "bracket in the authority": (b"GET http://[ HTTP/1.1\r\n" + HOST + b"\r\n", [400]),
+    "bracket in the authority": (b"GET http://[ HTTP/1.1\r\n" + HOST + b"\r\n", [403]),
     "bracket in the path": (b"GET //[ HTTP/1.1\r\n" + HOST + b"\r\n", [NO_ROUTE]),
     "no Host": (b"GET /my-endpoint HTTP/1.1\r\n\r\n", [400]),
     "two Hosts": (GET + HOST + b"\r\n", [400]),
@@ -62,6 +63,11 @@ SENT = {
     "headers that are too large": (GET + b"X: " + b"a" * 10241 + b"\r\n\r\n", [431]),
     "a body that is too large": (POST + b"Content-Length: 10485761\r\n\r\n" + b"a" * 10485761, [413]),
     "two requests at once": (GET + b"\r\n" + GET + b"\r\n", [200, 200]),
+    "a request, then garbage": (GET + b"\r\nGARBAGE\r\n\r\n", [200, 400]),
+    "a request after the last": (GET + b"Connection: close\r\n\r\n" + GET + b"\r\n", [200]),
+    "half a head": (GET + b"\r\n" + GET, [200]),
+    "a tunnel": (b"CONNECT localhost:80 HTTP/1.1\r\n" + HOST + b"\r\n", [400]),
+    "a head that does not end": (GET + b"X: " + b"a" * 2_000_000, [400]),
 }
 TOO_LARGE = {413: "the body is", 414: "the request line is", 431: "the headers are"}  # what the terminal says
 
@@ -118,6 +124,76 @@ def test_half_a_body_never_reaches_the_function(server):
     assert [answer[0] for answer in exchange(server.port, POST + b"Content-Length: 10\r\n\r\nabc")] == [400]
     assert "invoked" not in server.terminal
     assert exchange(server.port, POST + b"Content-Length: 3\r\n\r\nabc")[0][0] == 200
+
+
+def test_client_that_is_still_sending_what_is_malformed_gets_its_answer(server):
+    """Not a reset connection, which it would get if the server stopped reading."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
+        connection.sendall(POST + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n" + b"a" * 20_000_000)
+
+        assert connection.recv(1000).startswith(b"HTTP/1.1 400 ")
+
+
+def test_request_for_another_protocol_is_answered_in_this_one(server):
+    """As Java's client asks with the first request to a server: API Gateway knows neither h2c nor WebSockets here."""
+    server.save("src/lambda.py", answering("event['body']"))
+    server.replace("template.yaml", "Method: GET", "Method: POST")
+    asking = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
+
+    answers = exchange(server.port, (POST + asking + b"Content-Length: 3\r\n\r\nabc") * 2)
+
+    assert [(status, json.loads(body)) for status, _, body in answers] == [(200, "abc")] * 2
+
+
+def test_header_is_told_as_it_was_sent_without_the_space_around_it(server):
+    """RFC 9112, 5; a field after the body (7.1.2) is no header."""
+    server.save(
+        "src/lambda.py", answering("[event['headers'].get(name) for name in ('x-CASE', 'Y')] + [event['body']]")
+    )
+    server.replace("template.yaml", "Method: GET", "Method: POST")
+    chunked = b"x-CASE: \t a b \t \r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n0\r\nY: z\r\n\r\n"
+
+    assert json.loads(exchange(server.port, POST + chunked)[0][2]) == ["a b", None, "abc"]
+
+
+@pytest.mark.parametrize(
+    ("version", "header", "expected"),
+    [
+        (b"1.1", b"", None),
+        (b"1.1", b"Connection: close\r\n", "close"),
+        (b"1.0", b"", "close"),
+        (b"1.0", b"Connection: keep-alive\r\n", "keep-alive"),
+    ],
+)
+def test_connection_is_kept_as_the_client_asks(server, version, header, expected):
+    """RFC 9112, 9.3."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
+        connection.sendall(b"GET /my-endpoint HTTP/" + version + b"\r\n" + HOST + header + b"\r\n")
+        received = connection.recv(1000).decode()
+
+        assert received.startswith("HTTP/1.1 200 OK\r\n")
+        assert re.findall("\r\nConnection: (.*)\r\n", received) == [expected] * bool(expected)
+        if expected == "close":
+            assert connection.recv(1000) == b""
+        else:
+            connection.sendall(GET + b"\r\n")
+            assert connection.recv(1000).startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+def test_client_that_does_not_read_stops_its_own_requests_only(server):
+    """What it has been sent and has not read would fill the memory."""
+    server.save("src/lambda.py", answering("'a' * 1_000_000"))
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
+        connection.sendall((GET + b"\r\n") * 199 + GET + b"Connection: close\r\n\r\n")
+        time.sleep(2)
+
+        assert server.terminal.count(" 200 ") < 100
+        assert server.get() == (200, "a" * 1_000_000)
+        received = 0
+        while more := connection.recv(1_000_000):
+            received += len(more)
+        assert received > 200 * 1_000_000
+        assert server.terminal.count(" 200 ") == 201
 
 
 def test_what_a_client_sends_does_not_steer_the_terminal(server):

@@ -1,0 +1,233 @@
+"""One client's connection: reads its requests, has them answered one after the other, and writes the answers.
+
+llhttp (httptools) parses them, as strictly as it can. What is wrong with a request is told with it in `Received`, so
+that it is answered in its turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import cast
+
+import httptools
+
+from local.gateway import limits
+from local.gateway.model import Response
+
+# Bytes of a head that has not ended, beyond API Gateway's limits.
+_HEAD = 1024 * 1024
+
+# Requests that are read before the first of them is answered.
+_AHEAD = 8
+
+# Seconds without a request after which a connection may be closed, if there are too many.
+_IDLE_S = 0.25
+
+# Seconds during which a client whose request was malformed may still send: if its connection were closed at once, it
+# could lose the answer.
+_LINGER_S = 2
+
+_PHRASES = {status.value: status.phrase for status in HTTPStatus}
+
+
+@dataclass
+class Received:
+    """A request as it was sent. `malformed` says why it is not HTTP; what has not arrived is empty then.
+
+    A body ends a little above limits.BODY. `last` is whether the connection ends with its answer.
+    """
+
+    method: str
+    target: str
+    headers: tuple[tuple[str, str], ...]
+    protocol: str
+    body: bytes
+    last: bool
+    malformed: str | None = None
+
+
+class Connection(asyncio.Protocol):
+    """Answers with what `answer` makes of a request and the client's address, and whether the connection is to end.
+
+    While it is open, it is a key of `open`.
+    """
+
+    def __init__(
+        self, answer: Callable[[Received, str], Awaitable[tuple[Response, bool]]], open: dict[Connection, None]
+    ) -> None:
+        self._answer, self._open = answer, open
+        self._loop = asyncio.get_running_loop()
+        self._parser = httptools.HttpRequestParser(self)
+        self._target, self._body = b"", bytearray()
+        self._headers: list[tuple[str, str]] = []
+        self._head = 0  # bytes of the head, while there is one to come
+        self._in_head = self._in_body = self._encouraged = False
+        self._over = False  # nothing that still comes counts
+        self._finished = False  # the client sends no more
+        self._requests: deque[Received] = deque()
+        self._task: asyncio.Task[None] | None = None
+        self._full: asyncio.Future[None] | None = None  # until the client has read what was written
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._client: str = (transport.get_extra_info("peername") or ["127.0.0.1"])[0]
+        self._used = time.monotonic()
+        self._open[self] = None
+
+    def data_received(self, data: bytes) -> None:
+        self._used = time.monotonic()
+        if self._over:
+            return
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            return self._ignore_upgrade(data[upgrade.args[0] :])
+        except httptools.HttpParserError as error:
+            self._fail("TLS was sent to a server of plain HTTP" if data[:2] == b"\x16\x03" else str(error))
+        if self._in_head:
+            self._head += len(data)
+            if self._head > _HEAD:
+                self._fail(f"a head of more than {_HEAD} bytes")
+        elif self._in_body:
+            self._encourage()
+        if len(self._requests) > _AHEAD:
+            self._transport.pause_reading()
+
+    def eof_received(self) -> bool:
+        """A client that has finished sending still gets its answers; one that stops within a body gets 400."""
+        self._finished = True
+        if self._in_body:
+            self._fail("the body is incomplete")
+        return bool(self._task) and not self._transport.get_extra_info("sslcontext")
+
+    def connection_lost(self, _: Exception | None) -> None:
+        self._over = True
+        self._requests.clear()
+        self._open.pop(self, None)
+        self.resume_writing()
+        del self._parser  # which refers to this object
+
+    def pause_writing(self) -> None:
+        self._full = self._loop.create_future()
+
+    def resume_writing(self) -> None:
+        if self._full:
+            self._full.set_result(None)
+            self._full = None
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody waits for an answer, or sends, or has for some time."""
+        return not self._task and time.monotonic() - self._used > _IDLE_S
+
+    def cut_off(self) -> None:
+        """Ends it at once."""
+        self._transport.abort()
+        if self._task:
+            self._task.cancel()
+
+    # What the parser calls:
+
+    def on_message_begin(self) -> None:
+        self._target, self._headers, self._body = b"", [], bytearray()
+        self._head, self._in_head, self._encouraged = 0, True, False
+
+    def on_url(self, url: bytes) -> None:
+        self._target += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._in_head:  # trailers are no headers
+            self._headers.append((name.decode("latin-1"), value.decode("latin-1").rstrip(" \t")))
+
+    def on_headers_complete(self) -> None:
+        self._in_head, self._in_body = False, True
+
+    def on_body(self, data: bytes) -> None:
+        if len(self._body) <= limits.BODY:  # the rest is read and dropped, so that the client sees the answer
+            self._body += data
+
+    def on_message_complete(self) -> None:
+        if not self._parser.should_upgrade():
+            self._in_body = False
+            self._take(not self._parser.should_keep_alive())
+
+    def _ignore_upgrade(self, rest: bytes) -> None:
+        """Parses the head again without Upgrade: llhttp would leave out the body. API Gateway upgrades nothing."""
+        kept = [header for header in self._headers if header[0].lower() != "upgrade"]
+        if len(kept) == len(self._headers):
+            return self._fail("CONNECT is for a proxy")
+        first = f"{self._parser.get_method().decode()} {self._target.decode()} HTTP/{self._parser.get_http_version()}"
+        head = "\r\n".join([first, *(f"{name}: {value}" for name, value in kept), "\r\n"])
+        self._parser = httptools.HttpRequestParser(self)
+        self.data_received(head.encode("latin-1") + rest)
+
+    def _fail(self, why: str) -> None:
+        if not self._over:
+            self._in_head = self._in_body = False
+            self._take(True, why)
+
+    def _take(self, last: bool, malformed: str | None = None) -> None:
+        self._over = last
+        method, protocol = self._parser.get_method().decode(), f"HTTP/{self._parser.get_http_version()}"
+        target, headers, body = self._target.decode("latin-1"), tuple(self._headers), bytes(self._body)
+        self._requests.append(Received(method, target, headers, protocol, body, last, malformed))
+        if not self._task:
+            self._task = self._loop.create_task(self._answer_all())
+
+    async def _answer_all(self) -> None:
+        while self._requests:
+            request = self._requests.popleft()
+            response, last = await self._answer(request, self._client)
+            if self._transport.is_closing():
+                return
+            self._write(request, response, last)
+            if last:
+                return self._end(bool(request.malformed))
+            if self._full:
+                await self._full
+        self._task, self._used = None, time.monotonic()
+        if self._finished or self._transport.is_closing():
+            return self._end()
+        self._transport.resume_reading()
+        if self._in_body:
+            self._encourage()
+
+    def _write(self, request: Received, response: Response, last: bool) -> None:
+        lines = [f"HTTP/1.1 {response.status} {_PHRASES.get(response.status, '')}"]
+        lines += [f"{name}: {value}" for name, value in response.headers]
+        body = b"" if request.method == "HEAD" or response.status in (204, 304) else response.body
+        if response.status not in (204, 304):
+            lines.append(f"Content-Length: {len(response.body)}")
+        lines.append(f"Date: {_date(int(time.time()))}")
+        if last or request.protocol == "HTTP/1.0":
+            lines.append(f"Connection: {'close' if last else 'keep-alive'}")
+        # Clients read ISO 8859-1, as HTTP says (RFC 9110, 5.5).
+        self._transport.write("\r\n".join([*lines, "\r\n"]).encode("latin-1", "replace") + body)
+
+    def _encourage(self) -> None:
+        """Tells a client to go on that asks first, as curl does before a body of more than a megabyte."""
+        if not self._task and not self._encouraged:
+            self._encouraged = True
+            if not self._body and ("expect", "100-continue") in {(n.lower(), v.lower()) for n, v in self._headers}:
+                self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def _end(self, linger: bool = False) -> None:
+        self._over, self._task, self._used = True, None, time.monotonic()
+        self._requests.clear()
+        if linger and not self._finished and self._transport.can_write_eof():
+            self._transport.write_eof()
+            self._loop.call_later(_LINGER_S, self._transport.close)
+        else:
+            self._transport.close()
+
+
+@functools.lru_cache(1)
+def _date(second: int) -> str:
+    return formatdate(second, usegmt=True)
