@@ -7,7 +7,7 @@ package refers to SAM CLI. What is replaced, and why:
 
 - InvokeContext: reads the template again after a save, and turns what it reads into our values.
 - LocalApiService, LocalLambdaService: our gateway and server take their place.
-- SamTranslatorWrapper: takes a fifth of the start, and is not needed (light.py).
+- SamTranslatorWrapper: takes a fifth of the start, and is not needed (light.py, which keeps out more of the kind).
 - requests, as its containers use it: passes on the client context of an invoke (containers.py).
 """
 
@@ -21,14 +21,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import local.sam.light  # noqa: F401, before anything of SAM CLI
+from local.sam import light  # before anything of SAM CLI
 
 # isort: split
 from samcli.cli.global_config import GlobalConfig
 from samcli.cli.main import cli
 from samcli.commands.exceptions import UserException
 from samcli.commands.local.cli_common import invoke_context
-from samcli.commands.local.lib import local_api_service, local_lambda_service
 
 from local.api import ApiGateway
 from local.engine import CannotRun
@@ -50,8 +49,8 @@ def run(arguments: list[str], **options: Any) -> None:
     """Runs `sam local ARGUMENTS` and ends the process as sam does; `options` are those of context.Once."""
     once = Once(serves=arguments[0] != "invoke", **options)
     invoke_context.InvokeContext = functools.partial(Context, once)  # type: ignore[assignment, misc]
-    local_api_service.LocalApiService = _ApiService  # type: ignore[assignment, misc]
-    local_lambda_service.LocalLambdaService = _LambdaService  # type: ignore[assignment, misc]
+    light.replace("samcli.commands.local.lib.local_api_service", LocalApiService=_ApiService)
+    light.replace("samcli.commands.local.lib.local_lambda_service", LocalLambdaService=_LambdaService)
     if not arguments[0].startswith("start-"):  # a server ends without checking for a newer SAM CLI
         GlobalConfig().last_version_check = _FAR_AWAY
     if "--debug" not in arguments:

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from local.sam import _FAR_AWAY
-from local.sam.light import TRANSLATOR
+from local.sam import _FAR_AWAY, light
 
 ROOT = Path(__file__).parents[3]
 
@@ -125,6 +124,13 @@ KEPT = {
 COMMANDS = ("invoke", "start_api", "start_lambda")
 
 
+@pytest.fixture(autouse=True)
+def whole(monkeypatch):
+    """SAM CLI with all that a start leaves out."""
+    for name in (*light.REPLACED, light.ABSENT, light.LATER):
+        monkeypatch.delitem(sys.modules, name)
+
+
 def find(module, path=""):
     found = importlib.import_module(module)
     for name in filter(None, path.split(".")):
@@ -169,14 +175,34 @@ def test_check_for_a_newer_version_is_never_due():
     assert (type(_FAR_AWAY), due(_FAR_AWAY), due(None)) == (float, False, True)
 
 
-def test_translator_stays_out_and_nothing_but_the_providers_asks_for_it():
-    command = "import local.sam, sys; print('samtranslator.translator.translator' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", command], cwd=ROOT, capture_output=True, text=True, check=True)
-    package = Path(find("samcli").__file__).parent
-    asking = [file for file in package.rglob("*.py") if f"from {TRANSLATOR} import" in file.read_text()]
+@pytest.mark.parametrize("module", light.REPLACED)
+def test_what_stays_out_has_the_names_that_are_replaced(module):
+    for name in light.REPLACED[module]:
+        find(module, name)
 
-    assert done.stdout == "False\n"
-    assert (package.parent / f"{TRANSLATOR.replace('.', '/')}.py").exists()
+
+def test_what_a_start_does_not_need_stays_out():
+    heavy = "OpenSSL flask.app jsonschema.validators pydantic samtranslator.translator.translator"
+    command = f"import local.sam, sys; print([one for one in '{heavy}'.split() if one in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", command], cwd=ROOT, capture_output=True, text=True, check=True)
+
+    assert done.stdout == "[]\n"
+    for module in heavy.split():
+        find(module)
+
+
+def test_what_is_needed_later_is_there_then():
+    """`--hook-name` checks the hook's answer with it."""
+    command = "import local.sam, jsonschema; jsonschema.validate(1, {'type': 'string'})"
+    done = subprocess.run([sys.executable, "-c", command], cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert "jsonschema.exceptions.ValidationError: 1 is not of type 'string'" in done.stderr
+
+
+def test_nothing_but_the_providers_asks_for_the_transform():
+    package = Path(find("samcli").__file__).parent
+    asking = [file for file in package.rglob("*.py") if "from samcli.lib.samlib.wrapper import" in file.read_text()]
+
     assert [str(file.relative_to(package)) for file in asking] == ["lib/providers/sam_base_provider.py"]
 
 
