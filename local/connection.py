@@ -73,7 +73,8 @@ class Connection(asyncio.Protocol):
         self._finished = False  # the client sends no more
         self._requests: deque[Received] = deque()
         self._task: asyncio.Task[None] | None = None
-        self._full: asyncio.Future[None] | None = None  # until the client has read what was written
+        self._read = asyncio.Event()  # by the client, what was written
+        self._read.set()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -111,16 +112,14 @@ class Connection(asyncio.Protocol):
         self._over = True
         self._requests.clear()
         self._open.pop(self, None)
-        self.resume_writing()
+        self._read.set()
         del self._parser  # which refers to this object
 
     def pause_writing(self) -> None:
-        self._full = self._loop.create_future()
+        self._read.clear()
 
     def resume_writing(self) -> None:
-        if self._full:
-            self._full.set_result(None)
-            self._full = None
+        self._read.set()
 
     @property
     def idle(self) -> bool:
@@ -187,13 +186,15 @@ class Connection(asyncio.Protocol):
             response, last = await self._answer(request, self._client)
             if self._transport.is_closing():
                 return
+            last = last or (self._finished and not self._requests)
             self._write(request, response, last)
             if last:
                 return self._end(bool(request.malformed))
-            if self._full:
-                await self._full
+            await self._read.wait()
         self._task, self._used = None, time.monotonic()
-        if self._finished or self._transport.is_closing():
+        if self._transport.is_closing():
+            return
+        if self._finished:
             return self._end()
         self._transport.resume_reading()
         if self._in_body:

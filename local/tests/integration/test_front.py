@@ -196,6 +196,17 @@ def test_client_that_does_not_read_stops_its_own_requests_only(server):
         assert server.terminal.count(" 200 ") == 201
 
 
+def test_server_ends_while_a_client_does_not_read(serve):
+    server = serve()
+    server.save("src/lambda.py", answering("'a' * 1_000_000"))
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
+        connection.sendall((GET + b"\r\n") * 20)
+        time.sleep(1)
+
+        assert server.end() == 0
+    assert "Error" not in server.terminal
+
+
 def test_what_a_client_sends_does_not_steer_the_terminal(server):
     forged = b"GET /\x1b[2J%0a12:00:00%20GET%20/forged%20200 HTTP/1.1\r\n" + HOST + b"\r\n"
 

@@ -456,7 +456,11 @@ async def test_requests_beyond_the_limit_wait_and_another_function_finds_room(en
     assert len({pid for pid, _ in answers}) == 4
     engine.change(name="Another")
     assert (await engine.ask())[1] == 1
-    assert len({pid for pid, _ in answers} & set(engine.pids)) == 3
+    for _ in range(200):  # the one that made room may be about to end
+        if len(left := {pid for pid, _ in answers} & set(engine.pids)) < 4:
+            break
+        await asyncio.sleep(0.02)
+    assert len(left) == 3
 
 
 @run
