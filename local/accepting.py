@@ -38,6 +38,8 @@ class Accepting:
         """Refuses all further connections."""
         self._loop.remove_reader(self._socket)
         self._socket.close()
+        for task in self._tasks:
+            task.cancel()
 
     def _begin(self) -> None:
         if self._socket.fileno() >= 0:

@@ -21,17 +21,17 @@ import httptools
 from local.gateway import limits
 from local.gateway.model import Response
 
-# Bytes of a head that has not ended, beyond API Gateway's limits.
-_HEAD = 1024 * 1024
+# Bytes of a head or of trailers that have not ended, beyond API Gateway's limits.
+_FIELDS = 1024 * 1024
 
-# Requests that are read before the first of them is answered.
-_AHEAD = 8
+# Reading pauses while more requests, or more bytes of bodies, wait for an answer.
+_AHEAD, _AHEAD_BYTES = 8, 1024 * 1024
 
 # Seconds without a request after which a connection may be closed, if there are too many.
 _IDLE_S = 0.25
 
-# Seconds during which a client whose request was malformed may still send: if its connection were closed at once, it
-# could lose the answer.
+# Seconds during which a client that has been refused may still send: if its connection were closed at once, it could
+# lose the answer.
 _LINGER_S = 2
 
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
@@ -41,7 +41,7 @@ _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 class Received:
     """A request as it was sent. `malformed` says why it is not HTTP; what has not arrived is empty then.
 
-    A body ends a little above limits.BODY. `last` is whether the connection ends with its answer.
+    A body is cut off a little above limits.BODY. `last` is whether the client wants the connection to end.
     """
 
     method: str
@@ -54,9 +54,9 @@ class Received:
 
 
 class Connection(asyncio.Protocol):
-    """Answers with what `answer` makes of a request and the client's address, and whether the connection is to end.
+    """`answer` makes a response of a request and the client's address, and says whether it is a refusal.
 
-    While it is open, it is a key of `open`.
+    A refusal ends the connection. While that is open, it is a key of `open`.
     """
 
     def __init__(
@@ -67,14 +67,14 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         self._target, self._body = b"", bytearray()
         self._headers: list[tuple[str, str]] = []
-        self._head = 0  # bytes of the head, while there is one to come
+        self._fields = 0  # bytes since the message began or its body went on
         self._in_head = self._in_body = self._encouraged = False
-        self._over = False  # nothing that still comes counts
-        self._finished = False  # the client sends no more
+        self._ignoring = False  # whatever still arrives
+        self._client_done = False  # it sends no more
         self._requests: deque[Received] = deque()
         self._task: asyncio.Task[None] | None = None
-        self._read = asyncio.Event()  # by the client, what was written
-        self._read.set()
+        self._writable = asyncio.Event()  # cleared while the client is slow to read
+        self._writable.set()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -84,47 +84,39 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._used = time.monotonic()
-        if self._over:
-            return
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            return self._ignore_upgrade(data[upgrade.args[0] :])
-        except httptools.HttpParserError as error:
-            self._fail("TLS was sent to a server of plain HTTP" if data[:2] == b"\x16\x03" else str(error))
-        if self._in_head:
-            self._head += len(data)
-            if self._head > _HEAD:
-                self._fail(f"a head of more than {_HEAD} bytes")
-        elif self._in_body:
+        while data and not self._ignoring:
+            data = self._parse(data)
+        if self._in_body:
             self._encourage()
-        if len(self._requests) > _AHEAD:
+        waiting = len(self._requests) > _AHEAD or sum(len(one.body) for one in self._requests) > _AHEAD_BYTES
+        if waiting and not self._ignoring:
             self._transport.pause_reading()
 
     def eof_received(self) -> bool:
         """A client that has finished sending still gets its answers; one that stops within a body gets 400."""
-        self._finished = True
+        self._client_done = True
         if self._in_body:
             self._fail("the body is incomplete")
         return bool(self._task) and not self._transport.get_extra_info("sslcontext")
 
     def connection_lost(self, _: Exception | None) -> None:
-        self._over = True
+        self._ignoring = True
         self._requests.clear()
         self._open.pop(self, None)
-        self._read.set()
+        self._writable.set()
         del self._parser  # which refers to this object
 
     def pause_writing(self) -> None:
-        self._read.clear()
+        self._writable.clear()
 
     def resume_writing(self) -> None:
-        self._read.set()
+        self._writable.set()
 
     @property
     def idle(self) -> bool:
-        """Whether nobody waits for an answer, or sends, or has for some time."""
-        return not self._task and time.monotonic() - self._used > _IDLE_S
+        """Whether no request is being answered, no answer sent, and nothing has arrived for some time."""
+        busy = self._task or self._transport.get_write_buffer_size()
+        return not busy and time.monotonic() - self._used > _IDLE_S
 
     def cut_off(self) -> None:
         """Ends it at once."""
@@ -132,11 +124,33 @@ class Connection(asyncio.Protocol):
         if self._task:
             self._task.cancel()
 
+    def _parse(self, data: bytes) -> bytes:
+        """Returns what is still to be parsed."""
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            return self._without_upgrade() + data[upgrade.args[0] :]
+        except httptools.HttpParserError as error:
+            self._fail("TLS was sent to a server of plain HTTP" if data[:2] == b"\x16\x03" else str(error))
+        self._fields += len(data)
+        if self._fields > _FIELDS and (self._in_head or self._in_body):
+            self._fail(f"headers of more than {_FIELDS} bytes")
+        return b""
+
+    def _without_upgrade(self) -> bytes:
+        """The head again: API Gateway upgrades nothing, and llhttp would leave out the body."""
+        kept = [header for header in self._headers if header[0].lower() != "upgrade"]
+        if len(kept) == len(self._headers):
+            self._fail("CONNECT is for a proxy")
+        first = f"{self._parser.get_method().decode()} {self._target.decode()} HTTP/{self._parser.get_http_version()}"
+        self._parser = httptools.HttpRequestParser(self)
+        return "\r\n".join([first, *(f"{name}: {value}" for name, value in kept), "\r\n"]).encode("latin-1")
+
     # What the parser calls:
 
     def on_message_begin(self) -> None:
-        self._target, self._headers, self._body = b"", [], bytearray()
-        self._head, self._in_head, self._encouraged = 0, True, False
+        self._target, self._headers = b"", []  # it may be the same message again
+        self._fields, self._in_head, self._encouraged = 0, True, False
 
     def on_url(self, url: bytes) -> None:
         self._target += url
@@ -149,52 +163,52 @@ class Connection(asyncio.Protocol):
         self._in_head, self._in_body = False, True
 
     def on_body(self, data: bytes) -> None:
+        self._fields = 0
         if len(self._body) <= limits.BODY:  # the rest is read and dropped, so that the client sees the answer
             self._body += data
 
     def on_message_complete(self) -> None:
-        if not self._parser.should_upgrade():
-            self._in_body = False
-            self._take(not self._parser.should_keep_alive())
-
-    def _ignore_upgrade(self, rest: bytes) -> None:
-        """Parses the head again without Upgrade: llhttp would leave out the body. API Gateway upgrades nothing."""
-        kept = [header for header in self._headers if header[0].lower() != "upgrade"]
-        if len(kept) == len(self._headers):
-            return self._fail("CONNECT is for a proxy")
-        first = f"{self._parser.get_method().decode()} {self._target.decode()} HTTP/{self._parser.get_http_version()}"
-        head = "\r\n".join([first, *(f"{name}: {value}" for name, value in kept), "\r\n"])
-        self._parser = httptools.HttpRequestParser(self)
-        self.data_received(head.encode("latin-1") + rest)
+        if self._parser.should_upgrade():
+            return  # without its body, if it has one
+        self._in_body = False
+        last = not self._parser.should_keep_alive()
+        if self._parser.get_http_version() == "1.0":
+            # Whoever passed on chunks in this version may not have known their ends (RFC 9112, 6.1).
+            last = last or "transfer-encoding" in {name.lower() for name, _ in self._headers}
+        self._take(last)
 
     def _fail(self, why: str) -> None:
-        if not self._over:
+        if not self._ignoring:
             self._in_head = self._in_body = False
             self._take(True, why)
 
     def _take(self, last: bool, malformed: str | None = None) -> None:
-        self._over = last
-        method, protocol = self._parser.get_method().decode(), f"HTTP/{self._parser.get_http_version()}"
-        target, headers, body = self._target.decode("latin-1"), tuple(self._headers), bytes(self._body)
+        self._ignoring = last
+        method = self._parser.get_method().decode() if self._target else ""  # else it is that of the request before
+        target, protocol = self._target.decode("latin-1"), f"HTTP/{self._parser.get_http_version()}"
+        headers, body = tuple(self._headers), bytes(self._body)
         self._requests.append(Received(method, target, headers, protocol, body, last, malformed))
+        self._target, self._headers, self._body = b"", [], bytearray()
         if not self._task:
             self._task = self._loop.create_task(self._answer_all())
 
     async def _answer_all(self) -> None:
         while self._requests:
             request = self._requests.popleft()
-            response, last = await self._answer(request, self._client)
+            response, refused = await self._answer(request, self._client)
             if self._transport.is_closing():
                 return
-            last = last or (self._finished and not self._requests)
+            last = refused or request.last or (self._client_done and not self._requests)
             self._write(request, response, last)
             if last:
-                return self._end(bool(request.malformed))
-            await self._read.wait()
+                return self._end(linger=refused)
+            await self._writable.wait()
+            if self._requests:
+                await asyncio.sleep(0)  # others have their turn
         self._task, self._used = None, time.monotonic()
         if self._transport.is_closing():
             return
-        if self._finished:
+        if self._client_done:
             return self._end()
         self._transport.resume_reading()
         if self._in_body:
@@ -214,15 +228,17 @@ class Connection(asyncio.Protocol):
 
     def _encourage(self) -> None:
         """Tells a client to go on that asks first, as curl does before a body of more than a megabyte."""
-        if not self._task and not self._encouraged:
-            self._encouraged = True
-            if not self._body and ("expect", "100-continue") in {(n.lower(), v.lower()) for n, v in self._headers}:
-                self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if self._task or self._encouraged:
+            return
+        self._encouraged = True
+        asked = ("expect", "100-continue") in {(name.lower(), value.lower()) for name, value in self._headers}
+        if asked and not self._body and self._parser.get_http_version() == "1.1":
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _end(self, linger: bool = False) -> None:
-        self._over, self._task, self._used = True, None, time.monotonic()
+        self._ignoring, self._task, self._used = True, None, time.monotonic()
         self._requests.clear()
-        if linger and not self._finished and self._transport.can_write_eof():
+        if linger and not self._client_done and self._transport.can_write_eof():
             self._transport.write_eof()
             self._loop.call_later(_LINGER_S, self._transport.close)
         else:

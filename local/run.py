@@ -69,8 +69,8 @@ class Run:
 
     def serve(self, application: Application, server: Server, lines: Iterable[str]) -> None:
         """Serves until Ctrl-C, SIGTERM or a closed terminal; `lines` are printed first, then the server's URL."""
-        # What exists now stays. To search all else for garbage takes a millisecond, so what a failed request leaves, an
-        # exception and the future that holds it, need not wait for ten searches of what is young.
+        # What exists now stays. Searching the rest for garbage takes a millisecond, so every third search is a whole
+        # one: what failed requests leave, exceptions and the futures that hold them, need not wait for a hundred.
         gc.freeze()
         gc.set_threshold(5_000, 0, 0)
         uvloop.run(self._serve(application, server, lines))

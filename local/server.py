@@ -90,7 +90,7 @@ class Server:
             connection.cut_off()
 
     async def _answer(self, received: Received, client: str) -> tuple[Response, bool]:
-        """The response, and whether it is the connection's last."""
+        """The response, and whether it refuses the request."""
         started = time.perf_counter()
         request = self._request(received, client)
         status = self._status_of(request, received.malformed)
@@ -108,7 +108,7 @@ class Server:
         if not received.malformed or status != 400:
             line = f"{request.method} {shown(request.target)} {response.status} {took:.0f} ms{note}"
             say(f"{time.strftime('%H:%M:%S')} {line}")
-        return response, received.last or status is not None
+        return response, status is not None
 
     def _request(self, received: Received, client: str) -> Request:
         seconds = time.time()

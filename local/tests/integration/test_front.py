@@ -67,7 +67,10 @@ SENT = {
     "a request after the last": (GET + b"Connection: close\r\n\r\n" + GET + b"\r\n", [200]),
     "half a head": (GET + b"\r\n" + GET, [200]),
     "a tunnel": (b"CONNECT localhost:80 HTTP/1.1\r\n" + HOST + b"\r\n", [400]),
-    "a head that does not end": (GET + b"X: " + b"a" * 2_000_000, [400]),
+    "1,000 requests for another protocol": (
+        (GET + b"Connection: upgrade\r\nUpgrade: x\r\n\r\n") * 1000,
+        [200] * 1000,
+    ),
 }
 TOO_LARGE = {413: "the body is", 414: "the request line is", 431: "the headers are"}  # what the terminal says
 
@@ -117,6 +120,12 @@ def test_answer_is_that_of_the_front_and_the_next_request_works(server, name):
     assert server.get() == (200, {"message": "Hello from Lambda"})
 
 
+def test_garbage_after_a_request_without_a_body_in_its_answer_is_answered_with_one(server):
+    answers = exchange(server.port, GET.replace(b"GET", b"HEAD") + b"\r\nGARBAGE\r\n\r\n", [b"HEAD"])
+
+    assert [(status, bool(body)) for status, _, body in answers] == [(NO_ROUTE, False), (400, True)]
+
+
 def test_half_a_body_never_reaches_the_function(server):
     server.save("src/lambda.py", answering("print('invoked')"))
     server.replace("template.yaml", "Method: GET", "Method: POST")
@@ -126,12 +135,60 @@ def test_half_a_body_never_reaches_the_function(server):
     assert exchange(server.port, POST + b"Content-Length: 3\r\n\r\nabc")[0][0] == 200
 
 
-def test_client_that_is_still_sending_what_is_malformed_gets_its_answer(server):
+@pytest.mark.parametrize(
+    ("refused", "status"),
+    [
+        (POST + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
+        (POST + b"Transfer-Encoding: chunked\r\n\r\n0\r\nX-Trailer: ", 400),
+        (POST + b"Transfer-Encoding: chunked\r\n\r\n3;extension=", 400),
+        (GET + b"X-Header: ", 400),
+        ((b"POST /none HTTP/1.1\r\n" + HOST + b"\r\n") * 20 + b"GARBAGE\r\n", 403),
+        (b"POST /none HTTP/1.1\r\nHost: elsewhere\r\n\r\n", 403),
+    ],
+)
+def test_client_that_is_refused_and_still_sends_gets_its_answer(server, refused, status):
     """Not a reset connection, which it would get if the server stopped reading."""
     with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
-        connection.sendall(POST + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n" + b"a" * 20_000_000)
+        connection.sendall(refused + b"a" * 20_000_000)
 
-        assert connection.recv(1000).startswith(b"HTTP/1.1 400 ")
+        assert connection.recv(1000).startswith(f"HTTP/1.1 {status} ".encode())
+
+
+def test_requests_of_one_client_let_others_have_their_turn(server):
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
+        connection.sendall((b"GET /n HTTP/1.1\r\n" + HOST + b"\r\n") * 5000)
+        assert server.get()[0] == 200
+        while server.terminal.count("GET /n 403 ") < 5000:
+            connection.recv(1_000_000)
+
+    assert server.terminal.rindex("GET /n 403 ") > server.terminal.index("GET /my-endpoint 200 ")
+
+
+def test_bodies_are_not_read_before_those_ahead_are_answered(server):
+    """Those of a few clients would fill the memory."""
+    server.save("src/lambda.py", answering("time.sleep(3)", "import time"))
+    server.replace("template.yaml", "Method: GET", "Method: POST")
+    with socket.create_connection(("127.0.0.1", server.port), timeout=1) as connection:
+        with pytest.raises(TimeoutError):
+            connection.sendall((POST + b"Content-Length: 5000000\r\n\r\n" + b"a" * 5_000_000) * 10)
+
+
+def test_answers_that_are_still_being_sent_are_not_cut_off_for_others(serve):
+    """24 connections have room, and no more."""
+    server = serve(files=64)
+    server.save("src/lambda.py", answering("'a' * 4_000_000"))
+
+    def client(_):
+        with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
+            connection.sendall(GET + b"Connection: close\r\n\r\n")
+            received = len(connection.recv(100))
+            time.sleep(0.6)
+            while more := connection.recv(1_000_000):
+                received += len(more)
+            return received > 4_000_000
+
+    with ThreadPoolExecutor(40) as clients:
+        assert all(clients.map(client, range(40)))
 
 
 def test_request_for_another_protocol_is_answered_in_this_one(server):
@@ -163,10 +220,11 @@ def test_header_is_told_as_it_was_sent_without_the_space_around_it(server):
         (b"1.1", b"Connection: close\r\n", "close"),
         (b"1.0", b"", "close"),
         (b"1.0", b"Connection: keep-alive\r\n", "keep-alive"),
+        (b"1.0", b"Connection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", "close"),
     ],
 )
 def test_connection_is_kept_as_the_client_asks(server, version, header, expected):
-    """RFC 9112, 9.3."""
+    """RFC 9112, 9.3 and 6.1."""
     with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
         connection.sendall(b"GET /my-endpoint HTTP/" + version + b"\r\n" + HOST + header + b"\r\n")
         received = connection.recv(1000).decode()

@@ -192,7 +192,7 @@ def test_what_a_start_does_not_need_stays_out():
 
 
 def test_what_is_needed_later_is_there_then():
-    """`--hook-name` checks the hook's answer with it."""
+    """`--hook-name` checks the hook's configuration with it."""
     command = "import local.sam, jsonschema; jsonschema.validate(1, {'type': 'string'})"
     done = subprocess.run([sys.executable, "-c", command], cwd=ROOT, capture_output=True, text=True, check=False)
 
