@@ -12,6 +12,7 @@
 # --stack NAME         give functions the names of the tables, queues and so on in this deployed stack
 # --record DIRECTORY   write each request's event and the function's answer to a file there
 # --api-key KEY        a valid key where the API requires one (default: any key is valid; may be repeated)
+# --port, --host, --profile, --debug-port and more of SAM CLI's: ./run.sh start-api --help
 # env.json             environment variables for this machine, if it exists (see env.json.example)
 # AWS_ENDPOINT_URL     an emulated AWS on this machine for functions to call (also AWS_ENDPOINT_URL_DYNAMODB, ...)
 # AWS_REGION           the functions' region (default: AWS_DEFAULT_REGION, then the profile's, then us-east-1)

@@ -62,8 +62,9 @@ class Accepting:
 
     def _accepted(self, task: asyncio.Task) -> None:
         self._tasks.discard(task)
-        if not task.cancelled():
-            task.exception()  # the client has gone, or TLS refuses it
+        error = None if task.cancelled() else task.exception()  # the client has gone, or TLS refuses it
+        if isinstance(error, ssl.SSLError) and error.reason == "HTTP_REQUEST":
+            say("400: plain HTTP was sent; use https:// instead of http://")
 
     def _make_room(self) -> bool:
         """Closes the oldest idle connection; without one, pauses and returns false."""

@@ -6,6 +6,7 @@ import asyncio
 import json
 import mimetypes
 import re
+import time
 from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
@@ -95,11 +96,11 @@ class ApiGateway:
         result = await self._invoke(function, content, request, match, wait)
         if isinstance(result, Response):
             return result
-        note = _note(result)
+        note = result.note(time.time() - request.received)
         if self._recorder:
             note += await asyncio.to_thread(self._record, request, function, content, result)
         if result.error:
-            return replace(answer.failed(request, match), note=f"{note}: {shown(_reason(result.payload))}")
+            return replace(answer.failed(request, match), note=f"{note}: {shown(result.reason)}")
         answered = answer.response(result.payload, request, match)
         for remark in answered.remarks:
             if remark not in self._said:
@@ -177,16 +178,3 @@ class ApiGateway:
             known = ", ".join(f"{route.method} {route.path}" for api in project.apis for route in api.routes)
             say(shown(f"no route {request.method} {request.path}; the template has {known}"))
         return response
-
-
-def _note(result: Result) -> str:
-    """What the terminal's line adds about an invoke: a cold start, and memory that is nearly used up."""
-    cold = f", init {result.init * 1000:.0f} ms" if result.init is not None else ""
-    return cold + (f", {result.memory} MB used, nearly all of MemorySize" if result.tight else "")
-
-
-def _reason(payload: bytes) -> str:
-    """The first line of a function's error; its traceback has been printed already."""
-    error = json.loads(payload)
-    text = re.sub(r"^RequestId: \S+ Error: ", "", str(error.get("errorMessage") or "")).partition("\n")[0]
-    return ": ".join(filter(None, (error.get("errorType"), text)))

@@ -34,6 +34,16 @@ _IDLE_S = 0.25
 # lose the answer.
 _LINGER_S = 2
 
+# What the parser says of requests that people are likely to send by mistake, and what they need to know.
+_EXPLAINED = {
+    "Invalid char in url path": "characters beyond ASCII must be percent-encoded",
+    "Invalid char in url query": "characters beyond ASCII must be percent-encoded",
+    "Pause on PRI/Upgrade": "this is HTTP/2, and HTTP/1.1 is served",
+}
+
+# Characters of a malformed request that are shown.
+_SHOWN = 80
+
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 
 
@@ -131,7 +141,10 @@ class Connection(asyncio.Protocol):
         except httptools.HttpParserUpgrade as upgrade:
             return self._without_upgrade() + data[upgrade.args[0] :]
         except httptools.HttpParserError as error:
-            self._fail("TLS was sent to a server of plain HTTP" if data[:2] == b"\x16\x03" else str(error))
+            reason = _EXPLAINED.get(str(error), str(error))
+            first = data.partition(b"\r\n")[0].decode(errors="replace")
+            told = f"{reason}: {first[:_SHOWN]}" if self._in_head and not self._requests else reason
+            self._fail("TLS was sent; use http:// instead of https://" if data[:2] == b"\x16\x03" else told)
         self._fields += len(data)
         if self._fields > _FIELDS and (self._in_head or self._in_body):
             self._fail(f"headers of more than {_FIELDS} bytes")

@@ -15,7 +15,7 @@ from pathlib import Path
 _ROOT = Path(__file__).parent.parent
 _START_S = 300  # the first start installs the tools
 _END_S = 10
-_READY = re.compile(r"(?:Running on|Try it:).*?(https?://[^/\s]+)")
+_READY = re.compile(r"Running on (https?://[^/\s]+)")
 
 
 class NotServed(Exception):

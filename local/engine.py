@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -72,6 +74,21 @@ class Result:
     init: float | None = None
     memory: int | None = None
     tight: bool = False
+
+    def note(self, waited: float) -> str:
+        """What the terminal's line of a request that has taken so many seconds adds about its invoke.
+
+        A cold start that it has waited for, and memory that is nearly used up.
+        """
+        cold = f", init {self.init * 1000:.0f} ms" if self.init is not None and self.init <= waited else ""
+        return cold + (f", {self.memory} MB used, nearly all of MemorySize" if self.tight else "")
+
+    @property
+    def reason(self) -> str:
+        """The first line of a function's error; its traceback has been printed already."""
+        error = json.loads(self.payload)
+        text = re.sub(r"^RequestId: \S+ Error: ", "", str(error.get("errorMessage") or "")).partition("\n")[0]
+        return ": ".join(filter(None, (error.get("errorType"), text)))
 
 
 class StillRunning(Exception):

@@ -11,6 +11,7 @@ import base64
 import binascii
 import json
 import re
+import time
 from collections.abc import Mapping
 from typing import NoReturn
 from urllib.parse import unquote
@@ -41,6 +42,12 @@ class InvokeApi:
     def __init__(self, run: Run) -> None:
         self._run = run
 
+    def describe(self, url: str) -> list[str]:
+        """A command that invokes the first function."""
+        function = next(iter(self._run.reading.project.functions.values()), None)
+        command = f"aws lambda invoke --endpoint-url {url} --no-sign-request --region us-east-1"
+        return [f"Try it: .tools/bin/{command} --function-name {function.name} /dev/stdout"] if function else []
+
     async def answer(self, request: Request) -> Response:
         return await answer(request, (await self._run.project()).by_name, self._run.engine)
 
@@ -63,17 +70,17 @@ async def answer(request: Request, functions: Mapping[str, Function], engine: En
     """The response to a request of the Invoke API. `functions` has each function under all its names."""
     headers = {name.lower(): value for name, value in request.headers}
     try:
-        status, more, body = await _answer(request, headers, functions, engine)
+        status, more, body, note = await _answer(request, headers, functions, engine)
     except _Refused as refused:
-        status, more = refused.status, [("x-amzn-ErrorType", refused.code)]
+        status, more, note = refused.status, [("x-amzn-ErrorType", refused.code)], ""
         body = json.dumps(refused.body).encode()
     kind = [("Content-Type", "application/json")] if body else []
-    return Response(status, (*kind, ("x-amzn-RequestId", request.id), *more), body)
+    return Response(status, (*kind, ("x-amzn-RequestId", request.id), *more), body, note)
 
 
 async def _answer(
     request: Request, headers: Mapping[str, str], functions: Mapping[str, Function], engine: Engine
-) -> tuple[int, list[tuple[str, str]], bytes]:
+) -> tuple[int, list[tuple[str, str]], bytes, str]:
     function = _find(request, functions)
     kind = headers.get("x-amz-invocation-type", "RequestResponse")
     tail = headers.get("x-amz-log-type", "None")
@@ -90,7 +97,7 @@ async def _answer(
             f"The invoked function is {state} with tenancy configuration. {text} your request and try again.",
         )
     if kind == "DryRun":
-        return 204, [], b""
+        return 204, [], b"", ""
     invoke = Invoke(
         function,
         event,
@@ -104,14 +111,15 @@ async def _answer(
         task = asyncio.get_running_loop().create_task(_unwatched(engine, invoke))
         _unattended.add(task)
         task.add_done_callback(_unattended.discard)
-        return 202, [], b""
+        return 202, [], b"", ""
     result = await _invoke(engine, invoke)
-    more = [("X-Amz-Executed-Version", "$LATEST")]
+    more, note = [("X-Amz-Executed-Version", "$LATEST")], result.note(time.time() - request.received)
     if result.error:
         more.append(("X-Amz-Function-Error", result.error))
+        note += f": {shown(result.reason)}"
     if invoke.tail:
         more.append(("X-Amz-Log-Result", base64.b64encode(result.log[-_TAIL:]).decode()))
-    return 200, more, result.payload
+    return 200, more, result.payload, note
 
 
 async def _invoke(engine: Engine, invoke: Invoke) -> Result:

@@ -148,7 +148,8 @@ class Server:
             return None
         for host in hosts + re.findall(r"^\w+://([^/?]*)", request.target):
             if _name(host) not in self._names:
-                say(f"403: the request is for the host {shown(host)}; to serve other hosts: ./run.sh --host 0.0.0.0")
+                named = f"the host {shown(host)}" if host else "a host without a name"
+                say(f"403: the request is for {named}; to serve other hosts: ./run.sh --host 0.0.0.0")
                 return 403
         return None
 

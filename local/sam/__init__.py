@@ -103,7 +103,8 @@ class _LambdaService(_Service):
     """Stands in for SAM CLI's LocalLambdaService."""
 
     def start(self) -> None:
-        self._serve(InvokeApi(self._run), lambda url: [f"Invoke API: aws lambda invoke --endpoint-url {url} …"])
+        api = InvokeApi(self._run)
+        self._serve(api, api.describe)
 
 
 @contextlib.contextmanager

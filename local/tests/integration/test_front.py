@@ -126,6 +126,24 @@ def test_garbage_after_a_request_without_a_body_in_its_answer_is_answered_with_o
     assert [(status, bool(body)) for status, _, body in answers] == [(NO_ROUTE, False), (400, True)]
 
 
+@pytest.mark.parametrize(
+    ("sent", "told"),
+    [
+        (
+            "GET /my-endpoint?name=Zoë HTTP/1.1\r\nHost: localhost\r\n\r\n",
+            "400: malformed HTTP: characters beyond ASCII must be percent-encoded: GET /my-endpoint?name=Zoë HTTP/1.1",
+        ),
+        ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "400: malformed HTTP: this is HTTP/2, and HTTP/1.1 is served"),
+        ("\x16\x03\x01\r\n", "400: malformed HTTP: TLS was sent; use http:// instead of https://"),
+        ("GET / HTTP/1.1\r\nHost:\r\n\r\n", "403: the request is for a host without a name; to serve other hosts"),
+    ],
+)
+def test_terminal_says_what_is_wrong_with_a_request(server, sent, told):
+    exchange(server.port, sent.encode())
+
+    assert server.says(told)
+
+
 def test_half_a_body_never_reaches_the_function(server):
     server.save("src/lambda.py", answering("print('invoked')"))
     server.replace("template.yaml", "Method: GET", "Method: POST")
@@ -353,3 +371,5 @@ def test_tls_is_served_with_the_certificate_that_is_given(serve, tmp_path):
 
     assert received.startswith(b"HTTP/1.1 200 OK\r\n")
     assert b"Hello from Lambda" in received
+    assert exchange(server.port, GET + b"\r\n") == []
+    assert server.says("400: plain HTTP was sent; use https:// instead of http://")

@@ -187,6 +187,7 @@ def test_edit_of_template_is_live(server):
     server.replace("template.yaml", "Path: /my-endpoint", "Path: /moved")
 
     assert server.get("/moved") == (200, {"message": "edited"})
+    assert server.says("new route: GET /moved")
     assert server.get() == (403, {"message": "Missing Authentication Token"})
 
 
@@ -329,6 +330,18 @@ def test_start_lambda_answers_boto3(serve):
 
     assert "FunctionError" not in answer
     assert json.loads(json.load(answer["Payload"])["body"]) == HELLO
+    server.save("src/lambda.py", "def handler(event, context):\n    raise ValueError(7)\n")
+    assert client.invoke(FunctionName="MyFunction", Payload=b"{}")["FunctionError"] == "Unhandled"
+    assert re.search(r"/invocations 200 \d+ ms(, init \d+ ms)?: ValueError: 7\n", server.terminal)
+
+
+def test_command_that_the_start_proposes_invokes_the_function(serve, new_machine):
+    server = serve("start-lambda")
+    proposed = re.search("Try it: (.*)/dev/stdout", server.terminal)[1]
+
+    subprocess.run([*proposed.split(), "answer"], cwd=server.project, env=new_machine, check=True, capture_output=True)
+
+    assert json.loads(json.loads((server.project / "answer").read_text())["body"]) == HELLO
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
