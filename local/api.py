@@ -25,6 +25,9 @@ from local.terminal import say, shown
 # How much a request of each method takes to try: the start proposes the easiest.
 _EFFORT = {"GET": 0, "ANY": 0, "POST": 1, "OPTIONS": 3}
 
+# What stands in a text for bytes that are none.
+_UNKNOWN = "\ufffd"
+
 _json = json.JSONEncoder(separators=(",", ":")).encode
 
 
@@ -93,6 +96,8 @@ class ApiGateway:
             say(f"{match.route.path} leads to {match.route.function}, which is not a function of the template")
             return answer.failed(request, match)
         content, wait = event.event(request, match, context), limits.WAIT[match.api.kind]
+        if _UNKNOWN in (content.get("body") or "") and _UNKNOWN.encode() not in request.body:
+            self._say_once(f"{function.name}: a body that is not text loses bytes; its type is not in BinaryMediaTypes")
         result = await self._invoke(function, content, request, match, wait)
         if isinstance(result, Response):
             return result
@@ -103,12 +108,15 @@ class ApiGateway:
             return replace(answer.failed(request, match), note=f"{note}: {shown(result.reason)}")
         answered = answer.response(result.payload, request, match)
         for remark in answered.remarks:
-            if remark not in self._said:
-                self._said.add(remark)
-                say(shown(remark))
+            self._say_once(remark)
         if answered.refused:
             note += f": {shown(answered.refused)}"
         return replace(answered.response, note=note) if note else answered.response
+
+    def _say_once(self, remark: str) -> None:
+        if remark not in self._said:
+            self._said.add(remark)
+            say(shown(remark))
 
     def _record(self, request: Request, function: Function, content: dict[str, Any], result: Result) -> str:
         assert self._recorder

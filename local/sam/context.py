@@ -146,6 +146,11 @@ class Context(InvokeContext):
         except RecursionError:
             file = os.path.relpath(self._template_file)
             raise UserException(f"{file}: values refer to each other in a circle") from None
+        known = self._read.stacks[0].template_dict.get("Parameters") or {}
+        for name in given:
+            if name not in known and not name.startswith("AWS::"):
+                names = f"; it has {', '.join(known)}" if known else ""
+                self._read.remarks.append(f"--parameter-overrides {name}: the template has no such parameter{names}")
         return self._read.stacks
 
     @property

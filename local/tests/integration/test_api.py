@@ -4,7 +4,7 @@ import json
 import time
 
 import pytest
-from server import only_processes, run
+from server import answering, only_processes, run
 
 HANDLERS = '''
 import base64, json, os
@@ -540,6 +540,19 @@ def test_parameters_of_the_command_line_reach_the_function(serve, project):
     parameter = "Parameters: {Message: {Type: String, Default: of the template}}\n\nGlobals:"
     template = template.replace("Globals:", parameter).replace("MESSAGE: Hello from Lambda", "MESSAGE: !Ref Message")
     (project / "template.yaml").write_text(template)
-    server = serve("--parameter-overrides", "Message=overridden")
+    server = serve("--parameter-overrides", "Message=overridden Mesage=x AWS::Region=eu-west-1")
 
     assert server.get() == (200, {"message": "overridden"})
+    assert server.terminal.count("--parameter-overrides") == 1
+    assert server.says("--parameter-overrides Mesage: the template has no such parameter; it has Message\n")
+
+
+def test_body_that_is_not_text_is_told_once(server):
+    server.save("src/lambda.py", answering("[event['body'][:4], event['isBase64Encoded']]"))
+    server.replace("template.yaml", "Method: GET", "Method: POST")
+
+    for body in (b"\x89PNG\r\n", "é \ufffd".encode(), b"\x89PNG\r\n"):
+        answer = server.ask(method="POST", body=body, headers={"Content-Type": "image/png"})
+        assert answer.body[1] is False
+
+    assert server.terminal.count("MyFunction: a body that is not text loses bytes; its type is not in Binary") == 1
