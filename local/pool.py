@@ -140,6 +140,7 @@ class Pool:
             except NotRun:
                 continue
             except _Ended as ended:
+                ended.__traceback__ = None  # it and the future that holds it would keep each other, and the environment
                 # If a file was saved since the start that failed, try again.
                 if not ended.code or await self._current(fleet.function) is ended.code:
                     return ended.result
