@@ -17,6 +17,7 @@ import ssl
 import time
 import traceback
 from typing import Protocol
+from urllib.parse import urlsplit
 
 from local.accepting import Accepting
 from local.connection import Connection, Received
@@ -139,6 +140,9 @@ class Server:
             malformed = f"it is {request.protocol}"
         if not malformed and len(hosts) != 1 and (hosts or request.protocol != "HTTP/1.0"):
             malformed = "several Host headers" if hosts else "no Host header"
+        authority = re.findall(r"^\w+://([^/?]*)", request.target)
+        if not malformed and not all(map(_is_authority, authority)):
+            malformed = request.target
         if malformed:
             say(f"400: malformed HTTP: {shown(malformed)}")
             return 400
@@ -146,12 +150,20 @@ class Server:
             return 413
         if self._names is None:
             return None
-        for host in hosts + re.findall(r"^\w+://([^/?]*)", request.target):
+        for host in hosts + authority:
             if _name(host) not in self._names:
                 named = f"the host {shown(host)}" if host else "a host without a name"
                 say(f"403: the request is for {named}; to serve other hosts: ./run.sh --host 0.0.0.0")
                 return 403
         return None
+
+
+def _is_authority(text: str) -> bool:
+    try:
+        urlsplit(f"//{text}")
+    except ValueError:
+        return False
+    return True
 
 
 def _name(host: str) -> str:

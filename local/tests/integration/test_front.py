@@ -26,7 +26,7 @@ SENT = {
     "TLS to a plain port": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", [400]),
     "another version": (b"GET /my-endpoint HTTP/2.0\r\n" + HOST + b"\r\n", [400]),
     "space in the target": (b"GET /a b HTTP/1.1\r\n" + HOST + b"\r\n", [400]),
-    "bracket in the authority": (b"GET http://[ HTTP/1.1\r\n" + HOST + b"\r\n", [403]),
+    "bracket in the authority": (b"GET http://[ HTTP/1.1\r\n" + HOST + b"\r\n", [400]),
     "bracket in the path": (b"GET //[ HTTP/1.1\r\n" + HOST + b"\r\n", [NO_ROUTE]),
     "no Host": (b"GET /my-endpoint HTTP/1.1\r\n\r\n", [400]),
     "two Hosts": (GET + HOST + b"\r\n", [400]),
