@@ -13,6 +13,7 @@ import json
 import re
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import NoReturn
 from urllib.parse import unquote
 
@@ -70,17 +71,18 @@ async def answer(request: Request, functions: Mapping[str, Function], engine: En
     """The response to a request of the Invoke API. `functions` has each function under all its names."""
     headers = {name.lower(): value for name, value in request.headers}
     try:
-        status, more, body, note = await _answer(request, headers, functions, engine)
+        response = await _answer(request, headers, functions, engine)
     except _Refused as refused:
-        status, more, note = refused.status, [("x-amzn-ErrorType", refused.code)], ""
         body = json.dumps(refused.body).encode()
-    kind = [("Content-Type", "application/json")] if body else []
-    return Response(status, (*kind, ("x-amzn-RequestId", request.id), *more), body, note)
+        response = Response(refused.status, (("x-amzn-ErrorType", refused.code),), body)
+    kind = [("Content-Type", "application/json")] if response.body else []
+    return replace(response, headers=(*kind, ("x-amzn-RequestId", request.id), *response.headers))
 
 
 async def _answer(
     request: Request, headers: Mapping[str, str], functions: Mapping[str, Function], engine: Engine
-) -> tuple[int, list[tuple[str, str]], bytes, str]:
+) -> Response:
+    """The response without the headers that all have."""
     function = _find(request, functions)
     kind = headers.get("x-amz-invocation-type", "RequestResponse")
     tail = headers.get("x-amz-log-type", "None")
@@ -97,7 +99,7 @@ async def _answer(
             f"The invoked function is {state} with tenancy configuration. {text} your request and try again.",
         )
     if kind == "DryRun":
-        return 204, [], b"", ""
+        return Response(204)
     invoke = Invoke(
         function,
         event,
@@ -111,7 +113,7 @@ async def _answer(
         task = asyncio.get_running_loop().create_task(_unwatched(engine, invoke))
         _unattended.add(task)
         task.add_done_callback(_unattended.discard)
-        return 202, [], b"", ""
+        return Response(202)
     result = await _invoke(engine, invoke)
     more, note = [("X-Amz-Executed-Version", "$LATEST")], result.note(time.time() - request.received)
     if result.error:
@@ -119,7 +121,7 @@ async def _answer(
         note += f": {shown(result.reason)}"
     if invoke.tail:
         more.append(("X-Amz-Log-Result", base64.b64encode(result.log[-_TAIL:]).decode()))
-    return 200, more, result.payload, note
+    return Response(200, tuple(more), result.payload, note)
 
 
 async def _invoke(engine: Engine, invoke: Invoke) -> Result:
