@@ -52,7 +52,7 @@ class ApiGateway:
     def describe(self, url: str) -> list[str]:
         """A line for each route, one about functions that have none, and a command that calls the easiest route."""
         project = self._run.reading.project
-        known = [route for api in project.apis for route in api.routes]
+        known = project.every_route
 
         def effort(route: Route) -> tuple[bool, bool, int]:
             function = project.by_name.get(route.function)
@@ -183,6 +183,6 @@ class ApiGateway:
 
     def _no_route(self, request: Request, response: Response, project: Project) -> Response:
         if response.status in (403, 404):
-            known = ", ".join(f"{route.method} {route.path}" for api in project.apis for route in api.routes)
+            known = ", ".join(f"{route.method} {route.path}" for route in project.every_route)
             say(shown(f"no route {request.method} {request.path}; the template has {known}"))
         return response

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from local.engine import Function
-from local.gateway.model import Api
+from local.gateway.model import Api, Route
 from local.gateway.routes import Routes
 
 
@@ -18,3 +18,8 @@ class Project:
     by_name: Mapping[str, Function]
     apis: tuple[Api, ...]
     routes: Routes
+
+    @property
+    def every_route(self) -> list[Route]:
+        """The routes of all APIs, in the template's order."""
+        return [route for api in self.apis for route in api.routes]

@@ -61,8 +61,8 @@ class Run:
             say(f"not reloaded, still serving the last valid template: {error}")
         else:
             say("template and environment variables reloaded")
-            known = {(route.method, route.path) for api in before.project.apis for route in api.routes}
-            for route in [route for api in self.reading.project.apis for route in api.routes]:
+            known = {(route.method, route.path) for route in before.project.every_route}
+            for route in self.reading.project.every_route:
                 if (route.method, route.path) not in known:
                     say(f"new route: {route.method} {route.path}")
             for remark in self.reading.remarks:
