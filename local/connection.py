@@ -230,8 +230,9 @@ class Connection(asyncio.Protocol):
     def _write(self, request: Received, response: Response, last: bool) -> None:
         lines = [f"HTTP/1.1 {response.status} {_PHRASES.get(response.status, '')}"]
         lines += [f"{name}: {value}" for name, value in response.headers]
-        body = b"" if request.method == "HEAD" or response.status in (204, 304) else response.body
-        if response.status not in (204, 304):
+        without_body = response.status in (204, 304)
+        body = b"" if request.method == "HEAD" or without_body else response.body
+        if not without_body:
             lines.append(f"Content-Length: {len(response.body)}")
         lines.append(f"Date: {_date(int(time.time()))}")
         if last or request.protocol == "HTTP/1.0":

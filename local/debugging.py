@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from local import sources
 from local.engine import CannotRun, Invoke
+from local.identifier import request_id
 from local.terminal import say
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ async def keep_awake(run: Run) -> None:
         for function in (one for one in functions if one.debugged):
             if seen != (seen := sources.version(function.code)):
                 try:
-                    await run.engine.invoke(Invoke(function, json.dumps(WAKE).encode(), str(uuid.uuid4())))
+                    await run.engine.invoke(Invoke(function, json.dumps(WAKE).encode(), request_id()))
                     say(f"Debugger: attach to port {run.reading.debug_port}; {function.name} breaks on a request")
                 except CannotRun as error:
                     say(str(error))

@@ -8,7 +8,6 @@ import os
 import re
 import tempfile
 import time
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, TextIO
@@ -31,7 +30,7 @@ from local.cloudformation.template import Circular
 from local.deployed import Deployed
 from local.engine import CannotRun, Function, Invoke, TooLarge
 from local.gateway.routes import Ambiguous, Routes
-from local.identifier import trace
+from local.identifier import request_id, trace
 from local.pool import Pool
 from local.project import Project
 from local.sam import stacks
@@ -358,7 +357,7 @@ class Runner(LocalLambdaRunner):
         try:
             pool = Pool(self.context.stderr.stream.buffer, verbose=self.context.once.platform_log)
             try:
-                id = str(uuid.uuid4())
+                id = request_id()
                 return (await pool.invoke(Invoke(function, event, id, trace("", id, time.time()), tenant))).payload
             finally:
                 await pool.close()
